@@ -150,12 +150,23 @@ pub(crate) fn begun(agent: &Path) -> Option<StepTime> {
 /// Checks an agent's file before anything is written: None if there is none, else the positions of
 /// its last record. Errors: it cannot be read, or is invalid.
 pub(crate) fn checked(agent: &Path) -> Result<Option<LastRecord>> {
+    let last = kept(agent)?.into_iter().next_back();
+    let of = |record: JournalRecord| LastRecord {
+        stamp: record.date.parse().ok(),
+        positions: record.positions,
+    };
+    Ok(last.map(of))
+}
+
+/// All records of complete steps; empty if there is no file. Errors: it cannot be read, or is
+/// invalid.
+pub(crate) fn kept(agent: &Path) -> Result<Vec<JournalRecord>> {
     let path = agent.join("position").join(FILE);
     let text = match fs::read(&path) {
         Ok(text) => text,
         // That a folder cannot be made is said when it is made.
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         Err(e) => {
             return Err(e).with_context(|| format!("{}: look at that folder", path.display()));
@@ -164,11 +175,7 @@ pub(crate) fn checked(agent: &Path) -> Result<Option<LastRecord>> {
     let mark = File::open(agent.join("position").join(MARK)).ok();
     let kept = whole_part(&text, mark.as_ref().and_then(marked))
         .with_context(|| format!("{}: fix or remove it", path.display()))?;
-    Ok(kept
-        .records
-        .into_iter()
-        .next_back()
-        .map(|record| LastRecord { stamp: record.date.parse().ok(), positions: record.positions }))
+    Ok(kept.records)
 }
 
 /// Where an account stands.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{AgentExit, AgentReport, AgentsReport, PerformanceFigures};
 use crate::eval::inference::CONFIDENCE;
-use crate::report::format::{count, percent, ratio, signed_percent, wrapped};
+use crate::report::format::{count, growth, percent, ratio, wrapped};
 
 const COLUMNS: [&str; 8] = ["", "kind", "return", "Sharpe", "interval", "max DD", "trades", "cost"];
 /// In JSON.
@@ -43,13 +43,7 @@ pub(crate) fn table(report: &AgentsReport) -> String {
         text.truncate(text.trim_end().len());
         text.push('\n');
     }
-    let explained = format!(
-        "interval: {:.0}%, of the Sharpe ratio of one agent by itself: the best of several is \
-         also the luckiest; max DD: maximum drawdown; cost: fees and slippage, in the currency of \
-         the prices; benchmark: buy and hold, equal parts of all stocks.",
-        100.0 * CONFIDENCE
-    );
-    let _ = writeln!(text, "\n{}", wrapped(&explained, 80));
+    let _ = writeln!(text, "\n{}", wrapped(&explained(), 80));
     for agent in &ranked {
         let metrics = agent.metrics.as_ref();
         if let Some((metrics, tokens)) = metrics.and_then(|one| Some((one, one.tokens?))) {
@@ -91,13 +85,40 @@ pub(crate) fn in_json(report: &AgentsReport) -> Value {
 }
 
 /// Why an agent's figures say nothing about it.
-fn unranked(agent: &AgentReport) -> Option<&str> {
+pub(crate) fn unranked(agent: &AgentReport) -> Option<&str> {
     agent.metrics.as_ref()?.unranked.as_deref()
 }
 
 /// Sorted by return, those without a rank behind the others. An agent that stopped early is ranked
 /// by its return so far.
-fn ranked(report: &AgentsReport) -> Vec<&AgentReport> {
+/// What the columns are.
+pub(crate) fn explained() -> String {
+    format!(
+        "interval: {:.0}%, of the Sharpe ratio of one agent by itself: the best of several is \
+         also the luckiest; max DD: maximum drawdown; cost: fees and slippage, in the currency of \
+         the prices; benchmark: buy and hold, equal parts of all stocks.",
+        100.0 * CONFIDENCE
+    )
+}
+
+/// Head and rows for a page; one that failed or has no rank says why.
+pub(crate) fn page_table(report: &AgentsReport) -> (Vec<String>, Vec<Vec<String>>) {
+    let one = |agent: &&AgentReport| {
+        let figures = agent.metrics.as_ref().map(|metrics| &metrics.figures);
+        let mut cells = row(&agent.model.signature, agent.model.kind.word(), figures);
+        match (agent.ended.error(), unranked(agent)) {
+            (Some(why), _) => cells[2] = format!("failed: {why}"),
+            (None, Some(why)) => cells[2] = format!("not ranked: {why}"),
+            (None, None) => {}
+        }
+        Vec::from(cells)
+    };
+    let mut rows: Vec<Vec<String>> = ranked(report).iter().map(one).collect();
+    rows.push(row("benchmark", "", report.benchmark.as_ref()).into());
+    (COLUMNS.map(String::from).into(), rows)
+}
+
+pub(crate) fn ranked(report: &AgentsReport) -> Vec<&AgentReport> {
     let mut agents: Vec<&AgentReport> = report.agents.iter().collect();
     let earned = |agent: &AgentReport| {
         let figures = agent.metrics.as_ref().map(|metrics| &metrics.figures);
@@ -115,7 +136,7 @@ fn ranked(report: &AgentsReport) -> Vec<&AgentReport> {
 }
 
 /// All notices without duplicates.
-fn notices(report: &AgentsReport) -> Vec<&str> {
+pub(crate) fn notices(report: &AgentsReport) -> Vec<&str> {
     let mut notices: Vec<&str> = Vec::new();
     let metrics = report.agents.iter().filter_map(|agent| agent.metrics.as_ref());
     for notice in metrics.flat_map(|metrics| &metrics.notices) {
@@ -134,7 +155,7 @@ fn row(name: &str, kind: &str, figures: Option<&PerformanceFigures>) -> [String;
     let sharpe = &figures.sharpe;
     let interval = sharpe.low.zip(sharpe.high);
     let interval = interval.map(|(low, high)| format!("{} to {}", ratio(low), ratio(high)));
-    cells[2] = signed_percent(figures.total_return);
+    cells[2] = growth(figures.total_return);
     cells[3] = sharpe.value.map_or("-".into(), ratio);
     cells[4] = interval.unwrap_or_else(|| "-".into());
     cells[5] = percent(figures.max_drawdown);
@@ -186,7 +207,8 @@ mod tests {
             agent("mute", AgentExit::Done, 0.9),
             agent("first", AgentExit::Done, 0.1),
         ];
-        let report = AgentsReport { agents, benchmark: Some(figures(0.2, None)), stopped: false };
+        let benchmark = Some(figures(0.2, None));
+        let report = AgentsReport { agents, benchmark, stopped: false, page: None };
         #[rustfmt::skip]
         let expected = "           \
             kind      return  Sharpe       interval  max DD  trades   cost

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bars::{AgentBars, TradingStep};
 use super::config::AgentsConfig;
-use super::journal::{JournalRecord, TradeActionKind};
+use super::journal::{JournalRecord, TradeAction, TradeActionKind};
 use super::ledger::{Side, cost_of};
 use super::step_time::StepTime;
 use crate::env::costs::Costs;
@@ -136,6 +136,42 @@ pub(crate) fn figures(
     Ok((PerformanceFigures::from_backtest(&backtest, trades, cost, true), most))
 }
 
+/// The account described by `records`, including the initial one, with an entry per step, and
+/// buy-and-hold over the same steps. An entry's open is the price before slippage at which a stock
+/// was traded in that step, where it was.
+pub(crate) fn accounts(
+    config: &AgentsConfig,
+    bars: &AgentBars,
+    records: &[JournalRecord],
+) -> Result<[BacktestRecord; 2]> {
+    let (account, _, _) = backtest(config, bars, records)?;
+    let stamp = |record: Option<&JournalRecord>| {
+        let date = record.context("the position file is empty")?.date.parse::<StepTime>();
+        date.map_err(|e| anyhow!("{e}"))
+    };
+    let (first, last) = (stamp(records.first())?, stamp(records.last())?);
+    let held = held(config, bars, &first, &last)?;
+    let mut at_steps = BacktestRecord::new(held.stocks.clone());
+    let stocks = held.stocks.len();
+    let mut row = 0;
+    for &end_s in &account.end_s {
+        row += held.end_s[row..].partition_point(|&at| at < end_s);
+        row = row.min(held.end_s.len() - 1);
+        let cells = row * stocks..(row + 1) * stocks;
+        at_steps.end_s.push(end_s);
+        at_steps.equity.push(held.equity[row]);
+        at_steps.cash.push(held.cash[row]);
+        at_steps.reward.push(held.reward[row]);
+        at_steps.turnover.push(held.turnover[row]);
+        at_steps.trades.push(held.trades[row]);
+        at_steps.drawdown.push(held.drawdown[row]);
+        at_steps.position.extend(&held.position[cells.clone()]);
+        at_steps.price.extend(&held.price[cells.clone()]);
+        at_steps.open.extend(&held.open[cells]);
+    }
+    Ok([account, at_steps])
+}
+
 /// Buy-and-hold from `first` to `last`: an equal share of the cash in every stock.
 pub(crate) fn benchmark(
     config: &AgentsConfig,
@@ -144,11 +180,7 @@ pub(crate) fn benchmark(
     last: &StepTime,
     interval: bool,
 ) -> Result<PerformanceFigures> {
-    let steps = bars.steps(config.sessions, first, last);
-    let rows = start_row(&steps)..steps.last().map_or(1, |step| step.rows.end).min(bars.rows());
-    let views = rows.map(|t| bars.view(t));
-    let backtest =
-        buy_and_hold(bars.stocks(), views, &config.env()).context("there are no bars")?;
+    let backtest = held(config, bars, first, last)?;
     let costs = costs(config);
     let mut cost = 0.0;
     for t in 1..backtest.equity.len() {
@@ -157,6 +189,19 @@ pub(crate) fn benchmark(
     }
     let trades = backtest.trades.iter().map(|&trades| u64::from(trades)).sum();
     Ok(PerformanceFigures::from_backtest(&backtest, trades, cost, interval))
+}
+
+/// Buy-and-hold bar by bar.
+fn held(
+    config: &AgentsConfig,
+    bars: &AgentBars,
+    first: &StepTime,
+    last: &StepTime,
+) -> Result<BacktestRecord> {
+    let steps = bars.steps(config.sessions, first, last);
+    let rows = start_row(&steps)..steps.last().map_or(1, |step| step.rows.end).min(bars.rows());
+    let views = rows.map(|t| bars.view(t));
+    buy_and_hold(bars.stocks(), views, &config.env()).context("there are no bars")
 }
 
 pub(crate) fn costs(config: &AgentsConfig) -> Costs {
@@ -188,6 +233,8 @@ fn backtest(
     for i in 0..=steps.len() {
         let step = i.checked_sub(1).map(|i| &steps[i]);
         let (mut traded, mut fills) = (0.0, 0);
+        // Value at the open and shares, by stock.
+        let mut filled = vec![(0.0, 0.0); stocks.len()];
         if let Some(step) = step {
             let until = step.stamp.last_moment();
             while next < records.len() && dates[next].last_moment() <= until {
@@ -201,7 +248,21 @@ fn backtest(
                 if let Some(side) = side {
                     fills += 1;
                     traded += paid.abs();
-                    cost += cost_of(side, paid.abs(), &costs);
+                    let of_fill = cost_of(side, paid.abs(), &costs);
+                    cost += of_fill;
+                    let action = records[next].this_action.as_ref();
+                    let named = |action: &TradeAction| {
+                        let place = stocks.iter().position(|s| s.as_str() == action.symbol)?;
+                        Some((place, action.amount))
+                    };
+                    if let Some((stock, amount)) = action.and_then(named) {
+                        let value = match side {
+                            Side::Buy => paid.abs() - of_fill,
+                            Side::Sell => paid.abs() + of_fill,
+                        };
+                        filled[stock].0 += value;
+                        filled[stock].1 += amount as f64;
+                    }
                 }
                 next += 1;
             }
@@ -215,6 +276,10 @@ fn backtest(
         for (stock, &shares) in held.iter().enumerate() {
             backtest.hold(shares as f64, &view.bar(stock));
             equity += shares as f64 * backtest.price[backtest.price.len() - 1];
+            let (value, amount) = filled[stock];
+            if let Some(open) = backtest.open.last_mut().filter(|_| amount > 0.0) {
+                *open = value / amount;
+            }
         }
         peak = peak.max(equity);
         let relative =
@@ -239,8 +304,9 @@ pub(crate) fn unknown_symbol(symbol: String) -> anyhow::Error {
 mod tests {
     use super::*;
     use crate::agents::bars::tests::bars;
-    use crate::agents::journal::{Positions, TradeAction};
+    use crate::agents::journal::Positions;
     use crate::agents::tests::config;
+    use crate::eval::trades::round_trips;
 
     /// Three bars a day. Bought on the second day at 100 (a share costs 100 * 1.0001 * 1.0001),
     /// sold on the third at 120.
@@ -285,6 +351,15 @@ mod tests {
         assert!((held.final_equity - worth).abs() < 1e-6, "{}", held.final_equity);
         let cost = 10_000.0 - 10_000.0 / each;
         assert!((held.cost - cost).abs() < 1e-6 && held.trades == 2, "{}", held.cost);
+
+        let [account, beside] = accounts(&config, &bars, &records).unwrap();
+        let opens: Vec<f64> = account.open.iter().step_by(2).copied().collect();
+        assert!((opens[1] - 100.0).abs() < 1e-9 && (opens[2] - 120.0).abs() < 1e-9, "{opens:?}");
+        assert_eq!(account.end_s, beside.end_s);
+        assert!((beside.equity[2] - worth).abs() < 1e-6, "{:?}", beside.equity);
+        let trips = round_trips(&account, &super::costs(&config));
+        assert_eq!(trips.len(), 1);
+        assert!((trips[0].profit - gain).abs() < 1e-9, "{:?} for {gain}", trips[0]);
     }
 
     #[test]

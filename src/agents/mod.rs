@@ -23,6 +23,7 @@ pub(crate) mod leaderboard;
 mod ledger;
 mod llm;
 mod metrics;
+mod page;
 mod paper_broker;
 mod process;
 mod registry;
@@ -102,6 +103,9 @@ pub struct AgentsReport {
     pub benchmark: Option<PerformanceFigures>,
     /// The run was stopped, so some agents may not have finished.
     pub stopped: bool,
+    /// Where `report.html` stands; None without an agent that succeeded, and in the process of a
+    /// single agent of several.
+    pub page: Option<PathBuf>,
 }
 
 /// How one agent's run ended, and what it earned.
@@ -123,7 +127,7 @@ impl AgentsReport {
             metrics: None,
         };
         let agents = config.models.iter().map(one).collect();
-        AgentsReport { agents, benchmark: None, stopped: true }
+        AgentsReport { agents, benchmark: None, stopped: true, page: None }
     }
 
     /// Whether all agents succeeded.
@@ -170,10 +174,17 @@ impl Runner {
         let PreparedBars { path: bars, source, reports } = prepared;
         (self.on_data)(&source, &reports);
         self.tell_requests(&config, &AgentBars::open(&bars)?, &stand);
-        match &config.models[..] {
-            [model] => self.run_single(&config, model, &bars),
-            _ => self.run_all(path, &config, &bars),
-        }
+        let mut report = match &config.models[..] {
+            [model] => self.run_single(&config, model, &bars)?,
+            _ => self.run_all(path, &config, &bars)?,
+        };
+        // One of several has a page of its own, lest it replace that of all.
+        let folder = match (only_signature, &config.models[..]) {
+            (Some(_), [model]) => agent::folder(&config, model),
+            _ => config.log_path.clone(),
+        };
+        report.page = page::write(&config, &AgentBars::open(&bars)?, &report, &folder)?;
+        Ok(report)
     }
 
     /// Where the models' accounts stand. Errors: an account cannot go on; nothing has been written.
@@ -264,7 +275,7 @@ impl Runner {
         let stopped = ended == AgentExit::Stopped;
         let agents = vec![AgentReport { model: model.clone(), ended, metrics }];
         let benchmark = benchmark(config, &bars, &agents, !is_child)?;
-        Ok(AgentsReport { agents, benchmark: Some(benchmark), stopped })
+        Ok(AgentsReport { agents, benchmark: Some(benchmark), stopped, page: None })
     }
 
     /// Runs each model in its own process.
@@ -292,7 +303,7 @@ impl Runner {
         };
         let agents: Vec<_> = config.models.iter().zip(ended).map(report).collect();
         let benchmark = benchmark(config, &AgentBars::open(bars)?, &agents, true)?;
-        Ok(AgentsReport { agents, benchmark: Some(benchmark), stopped: stop() })
+        Ok(AgentsReport { agents, benchmark: Some(benchmark), stopped: stop(), page: None })
     }
 
     /// The command that executes the program for one agent.

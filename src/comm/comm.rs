@@ -23,6 +23,8 @@ pub enum Tag {
     Values,
     /// After training: attention to each peer, and its influence.
     Attention,
+    /// After training: what each stock's decisions depend on.
+    Importance,
 }
 
 /// The header of a collective call: its kind and its point in time.

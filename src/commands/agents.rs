@@ -64,7 +64,11 @@ pub(crate) fn agents(
 
 fn print_report(report: &AgentsReport, format: Format) -> Result<()> {
     say(&match format {
-        Format::Table => leaderboard::table(report),
+        Format::Table => {
+            let page =
+                report.page.as_ref().map(|page| format!("\nwritten:\n  {}\n", page.display()));
+            leaderboard::table(report) + &page.unwrap_or_default()
+        }
         Format::Json => {
             format!("{}\n", serde_json::to_string_pretty(&leaderboard::in_json(report))?)
         }

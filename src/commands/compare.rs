@@ -1,6 +1,5 @@
 //! Finished runs and studies side by side: what differs in their settings, and what came of it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
@@ -9,14 +8,12 @@ use serde_json::Value;
 
 use super::say;
 use crate::cli::CompareArgs;
+use crate::config::settings_by_key;
 use crate::eval::paired::{DailyReturns, PairedDifference};
 use crate::report::compare::{ComparedRun, RunComparison};
 use crate::report::portfolio_csv;
 use crate::report::{FolderLock, ResultsFolder};
 use crate::rl::rng::{Purpose, stream};
-
-/// Settings that say where a run was made and not what it is.
-const NOT_COMPARED: [&str; 4] = ["output", "machine", "checkpoint", "ranks"];
 
 pub(crate) fn compare(args: &CompareArgs) -> Result<()> {
     let runs = args.runs.iter().map(|folder| read(folder)).collect::<Result<Vec<_>>>()?;
@@ -65,12 +62,9 @@ fn read(folder: &Path) -> Result<ComparedRun> {
     let settings = text("config.toml").unwrap_or_default();
     let settings: toml::Table = toml::from_str(&settings)
         .with_context(|| format!("{}: it is no TOML", folder.join("config.toml").display()))?;
-    let mut flat = BTreeMap::new();
-    flatten("", &toml::Value::Table(settings), &mut flat);
-    flat.retain(|key, _| !NOT_COMPARED.contains(&key.split('.').next().unwrap_or("")));
     Ok(ComparedRun {
         name: place.to_string(),
-        settings: flat,
+        settings: settings_by_key(settings),
         eval: found["eval"].clone(),
         sharpe: found["inference"]["sharpe"].clone(),
         verdict: found["inference"]["verdict"].as_str().unwrap_or("-").into(),
@@ -85,20 +79,6 @@ fn portfolio_name(folder: &Path, found: &Value) -> Option<String> {
     }
     let last = found["inference"]["trials"]["own"].as_array()?.last()?["episode"].as_u64()?;
     Some(portfolio_csv::name(u32::try_from(last).ok()?))
-}
-
-fn flatten(prefix: &str, value: &toml::Value, flat: &mut BTreeMap<String, String>) {
-    match value {
-        toml::Value::Table(table) => {
-            for (key, value) in table {
-                let dot = if prefix.is_empty() { "" } else { "." };
-                flatten(&format!("{prefix}{dot}{key}"), value, flat);
-            }
-        }
-        _ => {
-            flat.insert(prefix.into(), value.to_string());
-        }
-    }
 }
 
 /// By the market's date, of the account.

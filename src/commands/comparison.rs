@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::config::RunConfig;
-use crate::eval::comparison::{ComparisonMarket, Contender, TradedRecords, compare_all};
+use crate::eval::comparison::{Comparison, ComparisonMarket, TradedRecords, compare_all};
 use crate::eval::inference::Inference;
 use crate::eval::oracle::Oracles;
 use crate::portfolio::mandate::Mandate;
@@ -20,7 +20,7 @@ pub(crate) fn beside(
     eval: &PreparedData,
     evaluated: &EvaluationResult,
     inference: &Inference,
-) -> Vec<Contender> {
+) -> Comparison {
     let started = Instant::now();
     let limits = eval.limits(mandate);
     let rows = eval.note.rows.clone();

@@ -11,6 +11,7 @@ use crate::market::options::doubts;
 use crate::market::{Period, Symbol};
 use crate::portfolio::mandate::Mandate;
 use crate::report::folder::ResultsFolder;
+use crate::report::html::HtmlReport;
 use crate::report::summary::{trials_before, trials_of};
 use crate::report::trades::Trades;
 use crate::report::{FolderLock, Progress, allocations_csv, orders, portfolio_csv, table};
@@ -57,7 +58,10 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let inference = Inference::new(&evaluated.record, &evaluated.benchmark, &trials, &mut rng)
         .in_sample_if(is_in_sample(&config));
     let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
-    let everyone = comparison::beside(&mandate, &config, &eval, &evaluated, &inference);
+    let beside = comparison::beside(&mandate, &config, &eval, &evaluated, &inference);
+    let everyone = &beside.contenders;
+    let page = HtmlReport::of_evaluation(&config, &evaluated, &beside, &inference, &notices);
+    let page = page.write(&folder)?;
     let summary = serde_json::json!({
         "model": args.model,
         "period": { "start": config.eval_start, "end": config.eval_end },
@@ -71,7 +75,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let text = serde_json::to_string_pretty(&summary)?;
     let summary = folder.write_whole("summary.json", text.as_bytes())?;
     let metrics = (&evaluated.metrics, &evaluated.benchmark_metrics);
-    let written = [portfolio, allocations, trades, next, summary];
+    let written = [portfolio, allocations, trades, next, summary, page];
     let tables = (&[][..], &everyone[..], Some(&evaluated.contributions));
     say(&table::closing(metrics, &inference, tables, config.env.initial_cash, &written));
     say(&format!("\n{}", orders::lines(&config.stocks, &evaluated.next_orders)));

@@ -18,16 +18,18 @@ use crate::report::format::wrapped;
 use crate::report::html::HtmlReport;
 use crate::report::ledger::Ledger;
 use crate::report::metrics_log::{MetricsLine, MetricsLog};
+use crate::report::previous::PreviousRun;
 use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary, trials_before, trials_of};
 use crate::report::tensorboard::EventWriter;
 use crate::report::trades::Trades;
-use crate::report::{ReportError, allocations_csv, portfolio_csv, table};
+use crate::report::{ReportError, allocations_csv, importance, portfolio_csv, table};
 use crate::rl::policy;
 use crate::rl::rng::{Purpose, stream};
 use crate::train::callbacks::{Ending, TrainingInterval};
 use crate::train::dataset::PreparedData;
 use crate::train::evaluation::{Evaluation, EvaluationResult};
+use crate::train::importance::FeatureImportance;
 use crate::train::model::Model;
 use crate::train::peer_view::PeerView;
 use crate::train::run::Trained;
@@ -267,17 +269,16 @@ impl Outputs {
             quarters: finished.quarters.clone(),
         };
         let relationships_paths = relationships.write(folder)?;
+        let importance_path = importance::write(folder, &config.stocks, &finished.importance)?;
         let inference = latest.map(|evaluated| self.inference(finished.trained, evaluated, ledger));
         if let (Some(evaluated), Some(inference)) = (latest, &inference) {
             let what = format!("train {}", config.output.display());
             ledger.note([(&evaluated.record, &inference.trials.own[..], what)])?;
         }
-        let everyone = match (latest, &inference) {
-            (Some(evaluated), Some(inference)) => {
-                comparison::beside(mandate, config, eval, evaluated, inference)
-            }
-            _ => Vec::new(),
-        };
+        let beside = latest.zip(inference.as_ref()).map(|(evaluated, inference)| {
+            comparison::beside(mandate, config, eval, evaluated, inference)
+        });
+        let everyone = beside.as_ref().map_or(Vec::new(), |beside| beside.contenders.clone());
         let summary = Summary {
             run: finished.run.clone(),
             eval: latest.map(|evaluated| evaluated.metrics.clone()),
@@ -293,27 +294,26 @@ impl Outputs {
         written.extend([model_path, sheet_path]);
         written.extend(policies);
         written.extend(relationships_paths);
+        written.push(importance_path);
         written.push(summary_path);
         written.extend([folder.path(MetricsLog::NAME), self.events.path().to_path_buf()]);
-        if let (Some(evaluated), Some(inference)) = (latest, &summary.inference) {
+        if let (Some(evaluated), Some(inference), Some(beside)) =
+            (latest, &summary.inference, &beside)
+        {
+            let notices = &summary.run.notices;
             let costs = Costs::new(&config.env);
             let trades = Trades::new(&evaluated.record, &evaluated.allocations, &costs);
             written.extend([folder.path(allocations_csv::NAME), trades.write(folder)?]);
+            let previous = PreviousRun::of(&config.output);
             let report = HtmlReport {
-                config,
-                run: &summary.run,
-                eval: &evaluated.metrics,
-                benchmark: &evaluated.benchmark_metrics,
-                inference,
-                record: &evaluated.record,
-                benchmark_equity: &evaluated.benchmark.equity,
+                run: Some(&summary.run),
                 lines: &self.lines,
-                relationships: &relationships,
-                everyone: &summary.everyone,
+                relationships: Some(&relationships),
+                importance: &finished.importance,
+                belief: Some(model.belief.share),
+                previous: previous.as_ref(),
                 parts: &summary.parts,
-                allocations: &evaluated.allocations,
-                contributions: &evaluated.contributions,
-                notices: &summary.run.notices,
+                ..HtmlReport::of_evaluation(config, evaluated, beside, inference, notices)
             };
             written.push(report.write(folder)?);
             let metrics = (&evaluated.metrics, &evaluated.benchmark_metrics);
@@ -373,6 +373,8 @@ pub(crate) struct FinishedRun<'a> {
     pub(crate) peer_view: PeerView,
     /// Relations in each quarter.
     pub(crate) quarters: Vec<QuarterRelation>,
+    /// What decisions depend on.
+    pub(crate) importance: Vec<FeatureImportance>,
     /// The DQN alone in each part of the data.
     pub(crate) parts: Vec<PartResult>,
 }

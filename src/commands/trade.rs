@@ -217,7 +217,7 @@ impl Session<'_> {
         let notices: Vec<&String> = self.notices.iter().chain(account.notices()).collect();
         let model = &self.args.model;
         let summary = |result: &EvaluationResult| summary(model, config, account, result, &notices);
-        self.outputs.close(account, summary)
+        self.outputs.close(account, config, &notices, summary)
     }
 
     fn end(mut self) -> Result<()> {

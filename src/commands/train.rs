@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use anyhow::Result;
 
@@ -19,7 +20,7 @@ use crate::config::machine::{Machine, warning};
 use crate::market::calendar::market_date;
 use crate::market::options::doubts;
 use crate::market::{Period, Symbol};
-use crate::report::format::{count, signed_percent};
+use crate::report::format::{count, growth};
 use crate::report::summary::{PeriodTests, RunSummary};
 use crate::report::{FolderLock, Progress};
 use crate::train;
@@ -71,6 +72,10 @@ pub(crate) fn train(
     };
     let peer_view = trained.peer_view(comm)?;
     let quarters = trained.quarters(comm)?;
+    let measured_from = Instant::now();
+    let importance = trained.importance(comm)?;
+    let milliseconds = measured_from.elapsed().as_millis() as u64;
+    tracing::info!(milliseconds, "importance of features measured");
     let parts = trained.parts(comm)?;
     setting.progress.finish();
     let TrainCallbacks { outputs, mut notices, machine, .. } = watch;
@@ -96,7 +101,7 @@ pub(crate) fn train(
         },
         notices,
     };
-    let finished = FinishedRun { trained: &trained, run, peer_view, quarters, parts };
+    let finished = FinishedRun { trained: &trained, run, peer_view, quarters, importance, parts };
     outputs.finish(&finished, &setting.ledger)?;
     match trained.ending {
         Ending::EpisodeDone => trained.mark_finished()?,
@@ -267,8 +272,8 @@ impl Callbacks for TrainCallbacks<'_> {
 fn told(Evaluation { episode, evaluated, .. }: &Evaluation) -> String {
     format!(
         "evaluation after episode {episode}: return {}, benchmark {}",
-        signed_percent(evaluated.metrics.portfolio_return),
-        signed_percent(evaluated.benchmark_metrics.portfolio_return),
+        growth(evaluated.metrics.portfolio_return),
+        growth(evaluated.benchmark_metrics.portfolio_return),
     )
 }
 

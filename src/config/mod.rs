@@ -3,6 +3,7 @@
 //! only its section.
 
 mod asynchronous;
+mod by_key;
 mod choices;
 mod data;
 mod engine;
@@ -25,6 +26,7 @@ use thiserror::Error;
 use crate::errors::Cause;
 
 pub use asynchronous::{AsynchronousConfig, Compression, SyncMode};
+pub(crate) use by_key::settings_by_key;
 pub use choices::Choices;
 pub use data::DataConfig;
 pub use engine::EngineKind;

@@ -90,13 +90,20 @@ pub(crate) struct TradedRecords<'a> {
     pub(crate) oracle: Option<&'a BacktestRecord>,
 }
 
+/// All contenders, and the account of one of them.
+pub(crate) struct Comparison {
+    pub(crate) contenders: Vec<Contender>,
+    /// What the DQN alone would have traded.
+    pub(crate) dqn: BacktestRecord,
+}
+
 /// Compares all of them: strategies in registry order, ensembles, DQN, portfolio, buy-and-hold, and
 /// the oracle where there is one.
 pub(crate) fn compare_all(
     market: &ComparisonMarket<'_>,
     traded: &TradedRecords<'_>,
     rng: &mut ChaCha8Rng,
-) -> Vec<Contender> {
+) -> Comparison {
     let by_row = SharedInputs::new(market);
     let registry = Registry::standard();
     let alone: Vec<_> =
@@ -128,7 +135,8 @@ pub(crate) fn compare_all(
     records.push(("portfolio", ContenderRole::Portfolio, Ok(traded.portfolio)));
     records.push(("buy-and-hold", ContenderRole::BuyAndHold, Ok(traded.buy_and_hold)));
     records.extend(traded.oracle.map(|record| ("oracle", ContenderRole::Oracle, Ok(record))));
-    contenders(records, market, traded, rng)
+    let contenders = contenders(records, market, traded, rng);
+    Comparison { contenders, dqn }
 }
 
 fn contenders(

@@ -197,7 +197,7 @@ impl BacktestRecord {
     }
 
     /// The last equity of each New York date of the entries after the first.
-    fn daily_closes(&self) -> Vec<(NaiveDate, f64)> {
+    pub(crate) fn daily_closes(&self) -> Vec<(NaiveDate, f64)> {
         let mut closes: Vec<(NaiveDate, f64)> = Vec::new();
         let mut clock = MarketClock::new();
         for (&end_s, &equity) in self.end_s.iter().zip(&self.equity).skip(1) {
@@ -213,18 +213,23 @@ impl BacktestRecord {
     /// Mean over the bars after the first of gross position value over equity; bars without equity
     /// are skipped.
     fn exposure(&self) -> f64 {
-        let stocks = self.stocks.len();
         let (mut sum, mut bars) = (0.0, 0);
-        for t in (1..self.equity.len()).filter(|&t| self.equity[t] > 0.0) {
-            let row = t * stocks..(t + 1) * stocks;
-            let marked = self.position[row.clone()].iter().zip(&self.price[row]);
-            // A stock without a bar so far has no price and cannot be held.
-            let held = marked.filter(|(position, _)| **position != 0.0);
-            sum += held.map(|(position, price)| (position * price).abs()).sum::<f64>()
-                / self.equity[t];
+        for gross in (1..self.equity.len()).filter_map(|t| self.gross_exposure(t)) {
+            sum += gross;
             bars += 1;
         }
         if bars == 0 { 0.0 } else { sum / f64::from(bars) }
+    }
+
+    /// Gross position value over equity at a bar; None without equity.
+    pub(crate) fn gross_exposure(&self, t: usize) -> Option<f64> {
+        let stocks = self.stocks.len();
+        let row = t * stocks..(t + 1) * stocks;
+        let marked = self.position[row.clone()].iter().zip(&self.price[row]);
+        // A stock without a bar so far has no price and cannot be held.
+        let held = marked.filter(|(position, _)| **position != 0.0);
+        let gross = held.map(|(position, price)| (position * price).abs()).sum::<f64>();
+        (self.equity[t] > 0.0).then(|| gross / self.equity[t])
     }
 
     fn assert_consistent(&self) {

@@ -7,8 +7,10 @@ pub(crate) mod comparison;
 pub mod contributions;
 #[cfg(test)]
 mod desk_promises;
+pub(crate) mod drawdowns;
 pub mod inference;
 pub mod metrics;
+pub(crate) mod months;
 pub mod oracle;
 pub mod paired;
 pub mod parts;

@@ -62,20 +62,31 @@ fn cost_of(shares: f64, open: f64, costs: &Costs) -> f64 {
     shares * (price - open) + costs.fee(shares.abs() * price)
 }
 
-/// Fees and slippage, each as a fraction of the equity one bar earlier, summed: the part of the
-/// return before costs that was paid. Bars after equity has fallen to 0 do not count.
-pub(crate) fn costs_paid(record: &BacktestRecord, costs: &Costs) -> f64 {
+/// Fees and slippage of each bar's fills, in currency; 0 at the first bar.
+pub(crate) fn costs_by_bar(record: &BacktestRecord, costs: &Costs) -> Vec<f64> {
     let stocks = record.stocks.len();
-    let mut paid = 0.0;
-    for t in (1..record.end_s.len()).filter(|&t| record.equity[t - 1] > 0.0) {
-        let (before, at) = ((t - 1) * stocks, t * stocks);
+    let of_bar = |t: usize| {
+        let (Some(before), at) = (t.checked_sub(1).map(|t| t * stocks), t * stocks) else {
+            return 0.0;
+        };
         let of = |i: usize| {
             let shares = record.position[at + i] - record.position[before + i];
             cost_of(shares, record.open[at + i], costs)
         };
-        paid += (0..stocks).map(of).sum::<f64>() / record.equity[t - 1];
+        (0..stocks).map(of).sum()
+    };
+    (0..record.end_s.len()).map(of_bar).collect()
+}
+
+/// Fees and slippage, each as a fraction of the equity one bar earlier, summed: the part of the
+/// return before costs that was paid. Bars after equity has fallen to 0 do not count.
+pub(crate) fn costs_paid(record: &BacktestRecord, costs: &Costs) -> f64 {
+    let paid = costs_by_bar(record, costs);
+    let mut sum = 0.0;
+    for t in (1..record.end_s.len()).filter(|&t| record.equity[t - 1] > 0.0) {
+        sum += paid[t] / record.equity[t - 1];
     }
-    paid
+    sum
 }
 
 /// Fraction of closed round trips with a profit; None if none was closed.

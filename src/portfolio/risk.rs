@@ -44,6 +44,20 @@ pub enum Reason {
     DrawdownStop,
 }
 
+impl Reason {
+    /// For people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Reason::OppositeTwin => "opposite twin",
+            Reason::NameLimit => "limit of a stock",
+            Reason::ClusterLimit => "limit of a cluster",
+            Reason::GrossLimit => "gross limit",
+            Reason::NetLimit => "net limit",
+            Reason::DrawdownStop => "drawdown stop",
+        }
+    }
+}
+
 /// Turns proposals into orders, `[stock]`.
 ///
 /// - Directions are only ever set to flat, and weights only ever reduced.

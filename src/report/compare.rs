@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::folder::{ReportError, ResultsFolder};
-use super::format::{aligned, minus, percent, ratio, signed_percent, wrapped};
-use super::html::{escape, figure, page};
+use super::format::{aligned, growth, percent, ratio, wrapped};
+use super::page::{figure, page, table};
 use super::plot::compared_svg;
 use super::portfolio_csv::EquityRow;
 use crate::eval::paired::PairedDifference;
@@ -67,7 +67,7 @@ impl RunComparison {
             };
             [
                 run.name.clone(),
-                number(&run.eval["portfolio_return"], signed_percent),
+                number(&run.eval["portfolio_return"], growth),
                 number(&run.eval["sharpe"], ratio),
                 interval,
                 number(&run.eval["max_drawdown"], percent),
@@ -87,7 +87,7 @@ impl RunComparison {
             [
                 run.name.clone(),
                 found.days.to_string(),
-                or_dash(found.per_year, signed_percent),
+                or_dash(found.per_year, growth),
                 or_dash(found.sharpe.value, ratio),
                 interval,
                 or_dash(found.p_value, |p| format!("{p:.3}")),
@@ -168,24 +168,11 @@ impl RunComparison {
              <h2>Differences</h2>\n{}<p class=\"explained\">{EXPLAINED}</p>\n\
              <h2>Settings that differ</h2>\n{}",
             self.runs.len(),
-            html_table(&heads(COLUMNS), &rows(self.figures())),
+            table("Figures", &heads(COLUMNS), &rows(self.figures())),
             figure("plot", "", label, &compared_svg(&curves), caption),
-            html_table(&heads(DIFFERENCE_COLUMNS), &rows(self.paired())),
-            html_table(&names, &settings),
+            table("Differences", &heads(DIFFERENCE_COLUMNS), &rows(self.paired())),
+            table("Settings that differ", &names, &settings),
         );
         page("comparison", &content)
     }
-}
-
-fn html_table(head: &[String], rows: &[Vec<String>]) -> String {
-    let head: String = head.iter().map(|name| format!("<th>{}</th>", escape(name))).collect();
-    let mut text =
-        format!("<div class=\"wide\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n");
-    for row in rows {
-        let (name, values) = row.split_first().expect("a row has cells");
-        let values: String =
-            values.iter().map(|value| format!("<td>{}</td>", minus(&escape(value)))).collect();
-        let _ = writeln!(text, "<tr><th scope=\"row\">{}</th>{values}</tr>", escape(name));
-    }
-    text + "</tbody>\n</table></div>\n"
 }

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use crate::eval::comparison::{Contender, ContenderRole};
 use crate::eval::inference::CONFIDENCE;
 
-use super::format::{count, minus, percent, ratio, signed_percent, wrapped};
+use super::format::{count, growth, minus, percent, ratio, wrapped};
+use super::page::{cell, thead, wide};
 
 const COLUMNS: [&str; 8] =
     ["", "return", "Sharpe", "interval", "max DD", "turnover", "costs", "trades"];
@@ -58,26 +59,27 @@ pub(super) fn section(everyone: &[Contender]) -> String {
     if everyone.is_empty() {
         return String::new();
     }
-    let mut head: String = COLUMNS.iter().map(|name| format!("<th>{name}</th>")).collect();
-    head = head.replace("interval", &format!("{} interval", level()));
-    head = head.replace("max DD", "max drawdown");
-    let mut text = format!(
-        "<h2>All strategies on the same bars</h2>\n<div class=\"wide\"><table>\n\
-         <thead><tr>{head}</tr></thead>\n<tbody>\n"
-    );
+    let head = COLUMNS.map(|name| match name {
+        "interval" => format!("{} interval", level()),
+        "max DD" => "max drawdown".into(),
+        name => name.to_string(),
+    });
+    let mut body = String::new();
     for one in everyone {
         let ensemble = if one.role == ContenderRole::Ensemble { "ensemble, " } else { "" };
         let [_, values @ ..] = cells(one);
         let shown = match &one.error {
             Some(error) => format!("<td class=\"explained\" colspan=\"7\">{error}</td>"),
-            None => values.iter().map(|value| format!("<td>{}</td>", minus(value))).collect(),
+            None => values.iter().zip(&head[1..]).map(|(value, name)| cell(name, value)).collect(),
         };
-        let _ = writeln!(text, "<tr><th scope=\"row\">{ensemble}{}</th>{shown}</tr>", name(one));
+        let _ = writeln!(body, "<tr><th scope=\"row\">{ensemble}{}</th>{shown}</tr>", name(one));
     }
     let of_the_best = of_the_best(everyone).map(|sentence| minus(&format!("<p>{sentence}</p>\n")));
-    text + &format!(
-        "</tbody>\n</table></div>\n<p class=\"explained\">Ensembles: of the first \
-                     five; {EXPLAINED}</p>\n{}",
+    let title = "All strategies on the same bars";
+    let content = format!("{}<tbody>\n{body}</tbody>\n", thead(&head));
+    format!(
+        "<h2>{title}</h2>\n{}<p class=\"explained\">Ensembles: of the first five; {EXPLAINED}</p>\n{}",
+        wide(title, "cards", &content),
         of_the_best.unwrap_or_default()
     )
 }
@@ -114,7 +116,7 @@ fn cells(one: &Contender) -> [String; COLUMNS.len()] {
     };
     let ends = sharpe.low.zip(sharpe.high);
     let interval = ends.map(|(low, high)| format!("{} to {}", ratio(low), ratio(high)));
-    cells[1] = signed_percent(metrics.portfolio_return);
+    cells[1] = growth(metrics.portfolio_return);
     cells[2] = sharpe.value.map_or("-".into(), ratio);
     cells[3] = interval.unwrap_or_else(|| "-".into());
     cells[4] = percent(metrics.max_drawdown);
@@ -164,10 +166,11 @@ mod tests {
         let everyone = example::run(2, 400).everyone;
         let text = section(&everyone);
         assert_eq!(text.matches("<th scope=\"row\">").count(), everyone.len());
-        assert!(text.contains(">ensemble, inverse variance</th><td>+12.3%</td>"), "{text}");
         assert!(
-            text.contains("<td>−0.70 to 3.10</td>") && text.contains("a pair needs two stocks")
+            text.contains(">ensemble, inverse variance</th><td data-label=\"return\">+12.3%</td>"),
+            "{text}"
         );
+        assert!(text.contains(">−0.70 to 3.10</td>") && text.contains("a pair needs two stocks"));
         assert_eq!(section(&[]), "");
     }
 

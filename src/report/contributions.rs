@@ -1,12 +1,11 @@
 //! What each expert contributed to the profit, and the regret of the weights, in the closing table
 //! and in the report.
 
-use std::fmt::Write;
-
 use crate::eval::contributions::Contributions;
 use crate::portfolio::meta_policy::Regret;
 
-use super::format::{aligned, minus, percent, ratio, signed_percent, wrapped};
+use super::format::{aligned, multiple, percent, ratio, signed_percent, wrapped};
+use super::page::table as table_of;
 
 const COLUMNS: [&str; 4] = ["", "mean weight", "profit", "of capital"];
 /// More stocks than this have no column of their own in the report.
@@ -31,24 +30,24 @@ pub(super) fn table(found: &Contributions, capital: f64) -> String {
 /// The report's section below the picture of the weights. `capital` is that of the start.
 pub(super) fn section(found: &Contributions, capital: f64) -> String {
     let shown = if found.stocks.len() <= MAX_STOCKS { &found.stocks[..] } else { &[] };
-    let mut head: String = COLUMNS.iter().map(|name| format!("<th>{name}</th>")).collect();
-    shown.iter().for_each(|stock| head += &format!("<th>{}</th>", stock.stock));
-    let mut text =
-        format!("<div class=\"wide\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n");
+    let mut head: Vec<String> = COLUMNS.map(String::from).into();
+    head.extend(shown.iter().map(|stock| stock.stock.to_string()));
+    let mut rows = Vec::new();
     let experts = found.experts.len();
-    for (row, [name, values @ ..]) in cells(found, capital).into_iter().enumerate() {
-        let mut shown_values: String = values.iter().map(|value| cell(value)).collect();
+    for (row, cells) in cells(found, capital).into_iter().enumerate() {
+        let mut cells = Vec::from(cells);
         for stock in shown {
             let profit = match stock.by_expert.get(row) {
                 Some(&profit) => profit,
                 None if row == experts => stock.other,
                 None => stock.profit,
             };
-            shown_values += &cell(&money(profit));
+            cells.push(money(profit));
         }
-        let _ = writeln!(text, "<tr><th scope=\"row\">{name}</th>{shown_values}</tr>");
+        rows.push(cells);
     }
-    text += &format!("</tbody>\n</table></div>\n<p class=\"explained\">{EXPLAINED}");
+    let mut text = table_of("Profit by expert and stock", &head, &rows);
+    text += &format!("<p class=\"explained\">{EXPLAINED}");
     if let Some(regret) = &found.regret {
         text += &format!(" {}", sentence(regret));
     }
@@ -59,12 +58,17 @@ pub(super) fn section(found: &Contributions, capital: f64) -> String {
 fn cells(found: &Contributions, capital: f64) -> Vec<[String; COLUMNS.len()]> {
     let (total, other) = found.totals();
     let row = |name: &str, weight: String, profit: f64| {
-        [name.into(), weight, money(profit), signed_percent(profit / capital)]
+        [name.into(), weight, money(profit), of_capital(profit / capital)]
     };
     let of_experts =
         found.experts.iter().map(|one| row(&one.name, percent(one.mean_weight), one.profit));
     let rest = [row("other", String::new(), other), row("portfolio", String::new(), total)];
     of_experts.chain(rest).collect()
+}
+
+/// A profit as a fraction of the capital; a multiple of it where it is tenfold or more.
+fn of_capital(fraction: f64) -> String {
+    if fraction.abs() < 10.0 { signed_percent(fraction) } else { multiple(fraction) }
 }
 
 fn sentence(regret: &Regret) -> String {
@@ -92,10 +96,6 @@ pub(super) fn money(value: f64) -> String {
     format!("{sign}{}", super::format::count(whole))
 }
 
-fn cell(value: &str) -> String {
-    format!("<td>{}</td>", minus(value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +121,6 @@ mod tests {
         assert!(lines.iter().all(|line| line.len() <= 80), "{text}");
         let page = section(&found, 1_000_000.0);
         assert_eq!(page.matches("<th scope=\"row\">").count(), 5);
-        assert!(page.contains("<td>−3,000</td><td>−0.3%</td><td>−1,000</td>"), "{page}");
+        assert!(page.contains(">−3,000</td><td data-label=\"of capital\">−0.3%</td>"), "{page}");
     }
 }

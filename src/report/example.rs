@@ -20,6 +20,7 @@ use crate::portfolio::risk::Reason;
 
 use super::html::HtmlReport;
 use super::metrics_log::MetricsLine;
+use super::plot::EquityCurves;
 use super::relationships::Relationships;
 use super::summary::{PeriodTests, RunSummary};
 
@@ -31,6 +32,9 @@ pub(super) struct ExampleRun {
     pub(super) inference: Inference,
     pub(super) record: BacktestRecord,
     pub(super) benchmark_equity: Vec<f64>,
+    /// Buy and hold, and the DQN alone.
+    pub(super) held: BacktestRecord,
+    pub(super) dqn: BacktestRecord,
     pub(super) lines: Vec<MetricsLine>,
     pub(super) relationships: Relationships,
     pub(super) everyone: Vec<Contender>,
@@ -40,24 +44,45 @@ pub(super) struct ExampleRun {
 }
 
 impl ExampleRun {
+    pub(super) fn curves(&self) -> EquityCurves<'_> {
+        EquityCurves { portfolio: &self.record, benchmark: &self.held, dqn: Some(&self.dqn) }
+    }
+
     pub(super) fn report<'a>(&'a self, notices: &'a [String]) -> HtmlReport<'a> {
         HtmlReport {
             config: &self.config,
-            run: &self.run,
+            run: Some(&self.run),
             eval: &self.eval,
             benchmark: &self.benchmark,
             inference: &self.inference,
             record: &self.record,
-            benchmark_equity: &self.benchmark_equity,
+            held: &self.held,
+            dqn: Some(&self.dqn),
             lines: &self.lines,
-            relationships: &self.relationships,
+            relationships: Some(&self.relationships),
             everyone: &self.everyone,
             parts: &self.parts,
             allocations: &self.allocations,
             contributions: &self.contributions,
+            next_orders: &[],
+            importance: &[],
+            belief: None,
+            previous: None,
             notices,
         }
     }
+}
+
+/// Text of the cells of all rows that have a name.
+pub(super) fn body_cells(page: &str) -> Vec<Vec<String>> {
+    let rows = page.split("<tr><th scope=\"row\">").skip(1);
+    let cells = |row: &str| -> Vec<String> {
+        let row = format!(">{}", row.split("</tr>").next().unwrap_or_default());
+        let mut ends: Vec<&str> = row.split("</t").collect();
+        ends.pop();
+        ends.iter().filter_map(|end| Some(end.rsplit_once('>')?.1.to_string())).collect()
+    };
+    rows.map(cells).collect()
 }
 
 const SYMBOLS: [&str; 5] = ["AAPL", "MSFT", "GOOGL", "AMZN", "META"];
@@ -73,6 +98,8 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
     let config = RunConfig { stocks: symbols.clone(), ..RunConfig::default() };
     let (record, benchmark_equity) = walk(&mut rng, symbols.clone(), bars);
     let held = BacktestRecord { equity: benchmark_equity.clone(), ..record.clone() };
+    let half = |equity: &f64| 0.5 * (CASH + equity);
+    let dqn = BacktestRecord { equity: record.equity.iter().map(half).collect(), ..record.clone() };
     let trials = Trials { own: vec![Trial::new(Some(10), &record)], earlier: Vec::new() };
     ExampleRun {
         run: RunSummary {
@@ -95,6 +122,8 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
         inference: Inference::new(&record, &held, &trials, &mut rng),
         record,
         benchmark_equity,
+        held,
+        dqn,
         lines: learning(&mut rng, 240),
         relationships: relationships(&mut rng, symbols.clone()),
         everyone: everyone(),

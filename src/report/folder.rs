@@ -49,7 +49,7 @@ impl ReportError {
 }
 
 /// Files that a run writes under one fixed name; besides them [`is_own`] knows the numbered ones.
-const OWN_FILES: [&str; 21] = [
+const OWN_FILES: [&str; 23] = [
     "config.toml",
     "metrics.jsonl",
     "summary.json",
@@ -57,6 +57,8 @@ const OWN_FILES: [&str; 21] = [
     "trades.csv",
     "orders.csv",
     "relationships.csv",
+    "relationships_by_quarter.csv",
+    "importance.csv",
     "report.html",
     "trained_model.pth",
     "policy.pt",

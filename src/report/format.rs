@@ -14,6 +14,23 @@ pub(crate) fn signed_percent(fraction: f64) -> String {
     if percent == 0.0 { "0.0%".into() } else { format!("{percent:+.1}%") }
 }
 
+/// A return: `0.1234` as `+12.3%`, and from tenfold on as the multiple of what was there at the
+/// start, `11.0` as `12.0x`.
+pub(crate) fn growth(fraction: f64) -> String {
+    if fraction < 9.0 { signed_percent(fraction) } else { multiple(1.0 + fraction) }
+}
+
+/// `12.34` as `12.3x`, `12345.6` as `12,346x`.
+pub(crate) fn multiple(value: f64) -> String {
+    match value.abs() {
+        ..100.0 => format!("{value:.1}x"),
+        ..1e7 => {
+            format!("{}{}x", if value < 0.0 { "-" } else { "" }, count(value.abs().round() as u64))
+        }
+        _ => format!("{value:.2e}x"),
+    }
+}
+
 /// Two decimals.
 pub(crate) fn ratio(value: f64) -> String {
     format!("{:.2}", without_negative_zero(value, 2))
@@ -131,6 +148,8 @@ mod tests {
         assert_eq!([percent(0.1234), percent(-0.00001)], ["12.3%", "0.0%"]);
         let signed = [signed_percent(0.5), signed_percent(-0.0126), signed_percent(-0.0001)];
         assert_eq!(signed, ["+50.0%", "-1.3%", "0.0%"]);
+        let grown = [growth(0.1234), growth(8.99), growth(11.0), growth(12_344.6), growth(1e9)];
+        assert_eq!(grown, ["+12.3%", "+899.0%", "12.0x", "12,346x", "1.00e9x"]);
         assert_eq!([ratio(-1.236), ratio(-0.001)], ["-1.24", "0.00"]);
         let bps = [basis_points(1.77e-5), basis_points(-0.01), basis_points(-1e-9)];
         assert_eq!(bps, ["+0.18 bps", "-100.00 bps", "+0.00 bps"]);

@@ -6,9 +6,9 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::format::{count, minus, percent, signed_percent};
-use super::html::{escape, figure, names, page};
 use super::orders::side;
-use super::plot::equity_svg;
+use super::page::{escape, figure, names, page};
+use super::plot::{EquityCurves, Scale, equity_svg};
 use crate::eval::metrics::BacktestRecord;
 use crate::market::Symbol;
 use crate::market::calendar::{iso_market_time, iso_utc, market_date};
@@ -67,6 +67,7 @@ impl LiveView<'_> {
         let last = record.end_s.len() - 1;
         let equity = record.equity[last];
         let since = |equity: &[f64]| signed_percent(equity[last] / equity[0] - 1.0);
+        let curves = EquityCurves { portfolio: record, benchmark, dqn: None };
         let headline = format!("{equity:.2}, {} since the start", since(&record.equity));
         let text = format!(
             "On {} the account began with {:.2}; buy and hold has {} since. Today {}. \
@@ -91,7 +92,7 @@ impl LiveView<'_> {
                 "plot",
                 "Equity and drawdown",
                 "Return and drawdown of the account and of buy and hold",
-                &equity_svg(record, &benchmark.equity),
+                &equity_svg(curves, Scale::Linear),
                 "The benchmark buys and holds the same stocks in equal parts at the same costs.",
             ),
         )

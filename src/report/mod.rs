@@ -8,21 +8,26 @@
 //!               |- allocations_csv  allocations.csv
 //!               |- summary        summary.json
 //!               |- relationships  relationships.csv
+//!               |- importance     importance.csv
 //!               `- html           report.html, with the figures of `plot`
 //! FolderLock                     one run at a time
 //! Progress (standard error)      table, strategies (standard output)
 //! ```
 
+pub(crate) mod accounts;
 pub(crate) mod allocations_csv;
 pub(crate) mod folder;
 pub(crate) mod html;
+pub(crate) mod importance;
 pub(crate) mod ledger;
 pub(crate) mod live;
 mod lock;
 pub(crate) mod metrics_log;
 pub(crate) mod orders;
+pub(crate) mod paper;
 pub(crate) mod plot;
 pub(crate) mod portfolio_csv;
+pub(crate) mod previous;
 pub(crate) mod progress;
 mod quarters;
 pub(crate) mod relationships;
@@ -33,12 +38,21 @@ pub(crate) mod table;
 pub(crate) mod tensorboard;
 pub(crate) mod trades;
 
+mod account;
 pub(crate) mod compare;
 mod comparison;
 mod contributions;
+mod drawdowns;
+mod experts;
+mod figures;
 pub(crate) mod format;
+mod months;
+mod page;
 mod parts;
+mod profits;
+mod settings;
 mod significance;
+mod trade_marks;
 mod verdict;
 
 #[cfg(test)]
@@ -74,7 +88,7 @@ mod tests {
         portfolio_csv::write(&folder, 10, &example.record, &example.benchmark_equity)?;
         example.relationships.write(&folder)?;
         example.report(&["These are made-up prices.".to_string()]).write(&folder)?;
-        let equity = plot::equity_svg(&example.record, &example.benchmark_equity);
+        let equity = plot::equity_svg(example.curves(), plot::Scale::Linear);
         folder.write_whole("equity.svg", equity.as_bytes())?;
         let ExampleRun { run, everyone, parts, .. } = example;
         let summary = Summary {

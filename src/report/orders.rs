@@ -4,8 +4,11 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::folder::{ReportError, ResultsFolder};
+use super::page::table;
 use super::portfolio_csv::{push_number, time_and_date};
+use crate::eval::metrics::BacktestRecord;
 use crate::market::Symbol;
+use crate::market::calendar::market_date;
 use crate::train::evaluation::NextOrder;
 
 pub(crate) const NAME: &str = "orders.csv";
@@ -61,6 +64,48 @@ pub(crate) fn lines(stocks: &[Symbol], orders: &[NextOrder]) -> String {
     orders.iter().map(line).chain(["These orders are sent nowhere.\n".into()]).collect()
 }
 
+/// The report's section: what is held of every stock at the end of `record`, and what would be traded
+/// next; stocks with neither are left out.
+pub(super) fn section(record: &BacktestRecord, orders: &[NextOrder]) -> String {
+    let (stocks, Some(&last_s)) = (record.stocks.len(), record.end_s.last()) else {
+        return String::new();
+    };
+    let held = &record.position[record.position.len() - stocks..];
+    let prices = &record.price[record.price.len() - stocks..];
+    let row = |stock: usize| {
+        let order = orders.iter().find(|order| order.stock == stock);
+        if held[stock] == 0.0 && order.is_none() {
+            return None;
+        }
+        let shares = order
+            .map_or("nothing".into(), |order| format!("{} {:.2}", side(order), order.shares.abs()));
+        let after = order.map_or(held[stock], |order| order.position_after);
+        let reason = order.and_then(|order| order.reason).map_or("-", |reason| reason.words());
+        Some(vec![
+            record.stocks[stock].to_string(),
+            format!("{:.2}", held[stock]),
+            format!("{:.4}", prices[stock]),
+            shares,
+            format!("{after:.2}"),
+            reason.into(),
+        ])
+    };
+    let rows: Vec<Vec<String>> = (0..stocks).filter_map(row).collect();
+    let day = market_date(last_s);
+    if rows.is_empty() {
+        return format!(
+            "<h2>At the next open</h2>\n<p>After the last bar, of {day}, the account holds nothing \
+             and would trade nothing.</p>\n"
+        );
+    }
+    let head = ["", "held", "last close", "order", "then held", "held back by"].map(String::from);
+    format!(
+        "<h2>At the next open</h2>\n{}<p class=\"explained\">Shares, after the last bar, of {day}. \
+         These orders are sent nowhere.</p>\n",
+        table("At the next open", &head, &rows)
+    )
+}
+
 pub(super) fn side(order: &NextOrder) -> &'static str {
     if order.shares > 0.0 { "buy" } else { "sell" }
 }
@@ -69,6 +114,7 @@ pub(super) fn side(order: &NextOrder) -> &'static str {
 mod tests {
     use super::*;
     use crate::portfolio::risk::Reason;
+    use crate::report::example;
 
     #[test]
     fn every_order_has_a_row_and_a_line() {
@@ -93,5 +139,30 @@ timestamp,date,stock,side,shares,reference_price,position_after,reason
         assert!(said.contains("sell 4.50 B at about 12.5000, then -2.00 held"), "{said}");
         assert!(said.ends_with("sent nowhere.\n"), "{said}");
         assert_eq!(lines(&stocks, &[]), "next open: nothing to trade\n");
+    }
+
+    #[test]
+    fn the_page_has_what_is_held_and_what_becomes_of_it() {
+        let mut record = example::run(3, 10).record;
+        let last = record.position.len() - 3;
+        record.position[last..].copy_from_slice(&[10.0, 0.0, -3.0]);
+        record.price[last..].copy_from_slice(&[12.5, 20.0, 30.0]);
+        let order = NextOrder {
+            end_s: 0,
+            stock: 0,
+            shares: -4.0,
+            reference_price: 12.5,
+            position_after: 6.0,
+            reason: Some(Reason::GrossLimit),
+        };
+        let page = section(&record, &[order]);
+        let rows = [
+            ["AAPL", "10.00", "12.5000", "sell 4.00", "6.00", "gross limit"],
+            ["GOOGL", "−3.00", "30.0000", "nothing", "−3.00", "–"],
+        ];
+        assert_eq!(example::body_cells(&page), rows);
+        assert!(!page.contains("MSFT"), "{page}");
+        record.position[last..].fill(0.0);
+        assert!(section(&record, &[]).contains("would trade nothing"));
     }
 }

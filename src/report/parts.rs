@@ -1,10 +1,9 @@
 //! The DQN alone in training, validation and evaluation, in the closing table and in the report.
 
-use std::fmt::Write;
-
 use crate::eval::parts::{DataPart, PartResult};
 
-use super::format::{aligned, minus, percent, ratio, signed_percent, wrapped};
+use super::format::{aligned, growth, percent, ratio, wrapped};
+use super::page::table as table_of;
 
 const COLUMNS: [&str; 8] =
     ["", "to", "return", "Sharpe", "max DD", "turnover", "benchmark", "its Sharpe"];
@@ -26,19 +25,17 @@ pub(super) fn section(parts: &[PartResult]) -> String {
     if parts.is_empty() {
         return String::new();
     }
-    let head: String = COLUMNS.iter().map(|name| format!("<th>{name}</th>")).collect();
-    let head = head.replace("max DD", "max drawdown").replace("its Sharpe", "its Sharpe ratio");
-    let mut text = format!(
-        "<h2>The DQN alone, in and out of sample</h2>\n<div class=\"wide\"><table>\n\
-         <thead><tr>{head}</tr></thead>\n<tbody>\n"
-    );
-    for part in parts {
-        let [name, values @ ..] = cells(part);
-        let shown: String =
-            values.iter().map(|value| format!("<td>{}</td>", minus(value))).collect();
-        let _ = writeln!(text, "<tr><th scope=\"row\">{name}</th>{shown}</tr>");
-    }
-    text + &format!("</tbody>\n</table></div>\n<p class=\"explained\">{EXPLAINED}</p>\n")
+    let head = COLUMNS.map(|name| match name {
+        "max DD" => "max drawdown".into(),
+        "its Sharpe" => "its Sharpe ratio".into(),
+        name => name.to_string(),
+    });
+    let rows: Vec<Vec<String>> = parts.iter().map(|part| cells(part).into()).collect();
+    let title = "The DQN alone, in and out of sample";
+    format!(
+        "<h2>{title}</h2>\n{}<p class=\"explained\">{EXPLAINED}</p>\n",
+        table_of(title, &head, &rows)
+    )
 }
 
 fn cells(part: &PartResult) -> [String; COLUMNS.len()] {
@@ -52,11 +49,11 @@ fn cells(part: &PartResult) -> [String; COLUMNS.len()] {
     [
         name.into(),
         part.end.to_string(),
-        signed_percent(dqn.portfolio_return),
+        growth(dqn.portfolio_return),
         sharpe(dqn.sharpe),
         percent(dqn.max_drawdown),
         ratio(dqn.turnover),
-        signed_percent(benchmark.portfolio_return),
+        growth(benchmark.portfolio_return),
         sharpe(benchmark.sharpe),
     ]
 }
@@ -81,7 +78,7 @@ mod tests {
         assert!(lines.iter().all(|line| line.len() <= 80), "{text}");
         let page = section(&parts);
         assert_eq!(page.matches("<th scope=\"row\">").count(), parts.len());
-        assert!(page.contains("<td>2019-12-31</td><td>−12.3%</td><td>–</td>"), "{page}");
+        assert!(page.contains(">2019-12-31</td><td data-label=\"return\">−12.3%</td>"), "{page}");
         assert_eq!(section(&[]), "");
     }
 }

@@ -1,11 +1,11 @@
 //! Relations between stocks over time, in the report.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use crate::features::relations::QuarterRelation;
 
-use super::format::{minus, ratio};
+use super::format::ratio;
+use super::page::table;
 use super::relationships::Relationships;
 
 /// Quarters and pairs in the table.
@@ -32,31 +32,29 @@ pub(super) fn section(relationships: &Relationships) -> String {
     if names.is_empty() {
         return String::new();
     }
-    let head: String = names.iter().map(|name| format!("<th>{name}</th>")).collect();
-    let mut text = format!(
-        "<h3>Over time</h3>\n<div class=\"wide\"><table>\n<thead><tr><th></th>{head}</tr></thead>\n\
-         <tbody>\n"
-    );
-    for ((stock, peer), _) in pairs.into_iter().take(MAX_PAIRS) {
-        let _ = write!(text, "<tr><th scope=\"row\">{} ← {}</th>", stocks[stock], stocks[peer]);
-        for name in names {
+    let head: Vec<String> =
+        std::iter::once("").chain(names.iter().copied()).map(String::from).collect();
+    let row = |((stock, peer), _): ((usize, usize), f64)| {
+        let of_quarter = |name: &&str| {
             let found = quarters
                 .iter()
-                .find(|of| of.quarter == *name && (of.stock, of.peer) == (stock, peer));
-            let shown = found.and_then(strength).map_or("–".into(), |value| minus(&ratio(value)));
-            let _ = write!(text, "<td>{shown}</td>");
-        }
-        text += "</tr>\n";
-    }
+                .find(|of| of.quarter == **name && (of.stock, of.peer) == (stock, peer));
+            found.and_then(strength).map_or("-".into(), ratio)
+        };
+        let pair = format!("{} ← {}", stocks[stock], stocks[peer]);
+        std::iter::once(pair).chain(names.iter().map(of_quarter)).collect()
+    };
+    let rows: Vec<Vec<String>> = pairs.into_iter().take(MAX_PAIRS).map(row).collect();
     let what = match is_learned {
         true => {
             "By how much the peer (right) moves what is decided for the stock (left), basis points"
         }
         false => "Correlation of bar returns",
     };
-    text + &format!(
-        "</tbody>\n</table></div>\n<p class=\"explained\">{what}, by quarter; the strongest pairs. \
-         relationships_by_quarter.csv has all, with attention, correlation and lead-lag.</p>\n"
+    format!(
+        "<h3>Over time</h3>\n{}<p class=\"explained\">{what}, by quarter; the strongest pairs. \
+         relationships_by_quarter.csv has all, with attention, correlation and lead-lag.</p>\n",
+        table("Relations over time", &head, &rows)
     )
 }
 
@@ -71,7 +69,7 @@ mod tests {
         let page = section(&example.relationships);
         assert_eq!(page.matches("<th scope=\"row\">").count(), 6, "3 stocks with 2 peers each");
         for quarter in ["2019Q3", "2019Q4", "2020Q1"] {
-            assert!(page.contains(&format!("<th>{quarter}</th>")), "{page}");
+            assert!(page.contains(&format!("<th scope=\"col\">{quarter}</th>")), "{page}");
         }
         assert!(page.contains("AAPL ← MSFT"), "{page}");
         assert_eq!(section(&example::run(1, 30).relationships), "");

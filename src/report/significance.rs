@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::eval::inference::{CONFIDENCE, Inference, MIN_DAYS, SharpeEstimate, THRESHOLD, Verdict};
 
 use super::format::{count, percent, ratio};
+use super::page::wide;
 
 /// Three lines for the end of the program, at most 80 columns wide.
 pub(super) fn lines(inference: &Inference) -> String {
@@ -118,17 +119,18 @@ pub(super) fn section(inference: &Inference) -> String {
             format!("evaluations, {} of them from earlier runs", inference.trials.earlier),
         ),
     ];
-    let mut text = String::from("<h2>Skill or luck</h2>\n<div class=\"wide\"><table>\n<tbody>\n");
+    let mut body = String::new();
     for (name, value, meaning) in rows {
         let value = value.replace('-', "−");
         // Writing to a String does not fail.
         let _ = writeln!(
-            text,
+            body,
             "<tr><th scope=\"row\">{name}</th><td>{value}</td>\
              <td class=\"explained\">{meaning}</td></tr>",
         );
     }
-    text + "</tbody>\n</table></div>\n"
+    let content = format!("<tbody>\n{body}</tbody>\n");
+    format!("<h2>Skill or luck</h2>\n{}", wide("Skill or luck", "", &content))
 }
 
 fn level() -> String {

@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use super::format::{count, percent, ratio, signed_percent, wrapped};
+use super::format::{count, growth, percent, ratio, wrapped};
 use super::portfolio_csv::time_and_date;
+use super::significance;
 use crate::eval::inference::{CONFIDENCE, Inference, THRESHOLD};
 use crate::market::MarketData;
 use crate::market::calendar::iso_market_time;
@@ -51,16 +52,10 @@ pub(crate) fn table<P: AsRef<Path>>(
         text.truncate(text.trim_end().len());
         text.push('\n');
     }
-    let explained = format!(
-        "interval: {:.0}%, of the Sharpe ratio; max DD: maximum drawdown; wins: share of closed \
-         trades with a profit; p: evidence of an edge needs at most {THRESHOLD}, with all rows \
-         counted as trials; benchmark: buy and hold, equal parts of all stocks.",
-        100.0 * CONFIDENCE,
-    );
     let _ = writeln!(
         text,
         "\n{}\n\n{} of {} strategies succeeded in {:.2} s (parallel efficiency {})",
-        wrapped(&explained, 80),
+        wrapped(&explained(), 80),
         stats.successful_strategies,
         stats.total_strategies,
         stats.execution_time,
@@ -75,6 +70,33 @@ pub(crate) fn table<P: AsRef<Path>>(
     text
 }
 
+/// What the columns of the table are.
+pub(crate) fn explained() -> String {
+    format!(
+        "interval: {:.0}%, of the Sharpe ratio; max DD: maximum drawdown; wins: share of closed \
+         trades with a profit; p: evidence of an edge needs at most {THRESHOLD}, with all rows \
+         counted as trials; benchmark: buy and hold, equal parts of all stocks.",
+        100.0 * CONFIDENCE,
+    )
+}
+
+/// What is to be thought of a strategy, for its page.
+pub(crate) fn said(inference: &Inference) -> String {
+    format!("Verdict: {}. {}", inference.verdict.words(), significance::reason(inference))
+}
+
+/// The table's head and rows for a page; one that failed says why.
+pub(crate) fn page_table(rows: &[StrategyRow]) -> (Vec<String>, Vec<Vec<String>>) {
+    let row = |row: &StrategyRow| {
+        let mut cells = Vec::from(cells(row));
+        if let Err(error) = &row.outcome {
+            cells[1] = format!("failed: {error}");
+        }
+        cells
+    };
+    (COLUMNS.map(String::from).into(), rows.iter().map(row).collect())
+}
+
 fn cells(row: &StrategyRow) -> [String; COLUMNS.len()] {
     let mut cells = std::array::from_fn(|_| String::new());
     cells[0].clone_from(&row.name);
@@ -82,7 +104,7 @@ fn cells(row: &StrategyRow) -> [String; COLUMNS.len()] {
     let or_dash = |value: Option<f64>, show: fn(f64) -> String| value.map_or("-".into(), show);
     let ends = row.inference.as_ref().and_then(|i| i.sharpe.low.zip(i.sharpe.high));
     let interval = ends.map(|(low, high)| format!("{} to {}", ratio(low), ratio(high)));
-    cells[1] = signed_percent(metrics.total_return);
+    cells[1] = growth(metrics.total_return);
     cells[2] = or_dash(metrics.sharpe_ratio, ratio);
     cells[3] = interval.unwrap_or_else(|| "-".into());
     cells[4] = percent(metrics.max_drawdown);
@@ -143,7 +165,7 @@ pub(crate) fn optimized<P: AsRef<Path>>(found: &OptimizationResult, written: &[P
             iso_market_time(fold.first_end_s)[..10].to_string(),
             or_dash(fold.in_sample_sharpe),
             or_dash(fold.out_of_sample_sharpe),
-            signed_percent(fold.out_of_sample_return),
+            growth(fold.out_of_sample_return),
             describe(&fold.chosen),
         ]);
     }
@@ -180,7 +202,7 @@ pub(crate) fn optimized<P: AsRef<Path>>(found: &OptimizationResult, written: &[P
             None => "-".into(),
         };
         let sharpe = or_dash(performance.sharpe_ratio);
-        format!("return {}, Sharpe {sharpe} ({interval})", signed_percent(performance.total_return))
+        format!("return {}, Sharpe {sharpe} ({interval})", growth(performance.total_return))
     };
     let chance = |value: Option<f64>| value.map_or("-".into(), percent);
     let _ = writeln!(

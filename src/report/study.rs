@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::contributions::money;
 use super::folder::{ReportError, ResultsFolder};
-use super::format::{aligned, count, minus, percent, ratio, signed_percent, wrapped};
-use super::html::{escape, figure, names, page};
+use super::format::{aligned, count, growth, minus, percent, ratio, wrapped};
+use super::page::{escape, figure, names, page, table};
 use super::plot::seeds_svg;
 use super::verdict::verdict;
-use super::{portfolio_csv, significance};
+use super::{drawdowns, months, portfolio_csv, significance};
 use crate::config::RunConfig;
 use crate::eval::metrics::Metrics;
 use crate::eval::parts::DataPart;
@@ -131,6 +131,8 @@ impl StudyReport<'_> {
         let sections = [
             header,
             equity,
+            months::heat_map(mean),
+            drawdowns::section(mean),
             significance::section(&outcome.inference),
             table_section("Settings", &SETTING_COLUMNS, self.setting_rows(), EXPLAINED),
             table_section("Folds", &FOLD_COLUMNS, fold_rows(outcome), ""),
@@ -198,7 +200,7 @@ pub(crate) fn closing(outcome: &StudyOutcome, written: &[impl AsRef<Path>]) -> S
     let whole = |name: &str, metrics: &Metrics| {
         let sharpe = metrics.sharpe.map_or("-".into(), ratio);
         let drawdown = percent(metrics.max_drawdown);
-        [name.into(), signed_percent(metrics.portfolio_return), sharpe, drawdown]
+        [name.into(), growth(metrics.portfolio_return), sharpe, drawdown]
     };
     let rows = [
         ["all folds", "return", "Sharpe", "max DD"].map(String::from),
@@ -233,7 +235,7 @@ fn setting_rows(outcome: &StudyOutcome) -> Vec<[String; SETTING_COLUMNS.len()]> 
                 .map_or("-".into(), |[low, high]| format!("{} to {}", show(low), show(high)));
             [show(iqm), interval]
         };
-        let [test_return, return_interval] = cells(summary.test_return, signed_percent);
+        let [test_return, return_interval] = cells(summary.test_return, growth);
         let [sharpe, sharpe_interval] = cells(summary.sharpe, ratio);
         let runs = count(summary.runs as u64);
         [name, runs, test_return, return_interval, sharpe, sharpe_interval]
@@ -253,9 +255,9 @@ fn fold_rows(outcome: &StudyOutcome) -> Vec<[String; FOLD_COLUMNS.len()]> {
             (i + 1).to_string(),
             fold.fold.test.to_string(),
             (fold.chosen + 1).to_string(),
-            signed_percent(fold.test_return),
-            format!("{} to {}", signed_percent(low), signed_percent(high)),
-            signed_percent(fold.benchmark_return),
+            growth(fold.test_return),
+            format!("{} to {}", growth(low), growth(high)),
+            growth(fold.benchmark_return),
         ]
     };
     outcome.folds.iter().enumerate().map(row).collect()
@@ -274,15 +276,8 @@ fn table_section<const N: usize>(
     rows: Vec<[String; N]>,
     explained: &str,
 ) -> String {
-    let head: String = columns.iter().map(|name| format!("<th>{name}</th>")).collect();
-    let mut text = format!(
-        "<h2>{title}</h2>\n<div class=\"wide\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
-    );
-    for row in rows {
-        let (name, values) = row.split_first().expect("a row has cells");
-        let values: String =
-            values.iter().map(|value| format!("<td>{}</td>", minus(&escape(value)))).collect();
-        let _ = writeln!(text, "<tr><th scope=\"row\">{}</th>{values}</tr>", escape(name));
-    }
-    text + &format!("</tbody>\n</table></div>\n<p class=\"explained\">{explained}</p>\n")
+    let head = columns.map(String::from);
+    let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
+    let shown = table(title, &head, &rows);
+    format!("<h2>{title}</h2>\n{shown}<p class=\"explained\">{explained}</p>\n")
 }

@@ -10,7 +10,7 @@ use crate::eval::metrics::Metrics;
 use crate::eval::parts::PartResult;
 
 use super::comparison;
-use super::format::{aligned, count, percent, ratio, signed_percent, wrapped};
+use super::format::{aligned, count, growth, percent, ratio, wrapped};
 use super::significance;
 
 const COLUMNS: [&str; 9] =
@@ -60,7 +60,7 @@ fn row(name: &str, metrics: &Metrics) -> [String; COLUMNS.len()] {
     let or_dash = |value: Option<f64>, show: fn(f64) -> String| value.map_or("-".into(), show);
     [
         name.into(),
-        signed_percent(metrics.portfolio_return),
+        growth(metrics.portfolio_return),
         or_dash(metrics.sharpe, ratio),
         or_dash(metrics.sortino, ratio),
         percent(metrics.max_drawdown),

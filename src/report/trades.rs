@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use super::contributions::money;
 use super::folder::{ReportError, ResultsFolder};
-use super::format::{count, minus, percent};
+use super::format::{count, percent};
+use super::page::table;
 use super::portfolio_csv::{push_number, time_and_date};
+use super::trade_marks;
 use crate::env::costs::Costs;
 use crate::eval::metrics::BacktestRecord;
 use crate::eval::trades::{RoundTrip, round_trips, win_rate};
@@ -22,7 +24,8 @@ const SHOWN: usize = 5;
 /// Every round trip of an account, with who decided it.
 pub(crate) struct Trades<'a> {
     record: &'a BacktestRecord,
-    allocations: &'a Allocations,
+    /// Its decisions, where known.
+    allocations: Option<&'a Allocations>,
     /// In the order of their exits, those still open last.
     trips: Vec<RoundTrip>,
 }
@@ -34,7 +37,12 @@ impl<'a> Trades<'a> {
         allocations: &'a Allocations,
         costs: &Costs,
     ) -> Trades<'a> {
-        Trades { record, allocations, trips: round_trips(record, costs) }
+        Trades { allocations: Some(allocations), ..Trades::without_decisions(record, costs) }
+    }
+
+    /// Of an account of which nobody knows who decided.
+    pub(crate) fn without_decisions(record: &'a BacktestRecord, costs: &Costs) -> Trades<'a> {
+        Trades { record, allocations: None, trips: round_trips(record, costs) }
     }
 
     pub(crate) fn write(&self, folder: &ResultsFolder) -> Result<PathBuf, ReportError> {
@@ -72,35 +80,44 @@ impl<'a> Trades<'a> {
         ranked.sort_by(|a, b| a.profit.partial_cmp(&b.profit).unwrap_or(Ordering::Equal));
         let lost = ranked.iter().filter(|trip| trip.profit < 0.0).take(SHOWN);
         let won = ranked.iter().rev().filter(|trip| trip.profit > 0.0).take(SHOWN);
-        let mut text = String::from(
-            "<h2>Trades</h2>\n<div class=\"wide\"><table>\n<thead><tr><th></th><th>side</th>\
-             <th>entered</th><th>left</th><th>bars</th><th>profit</th><th>expert</th></tr></thead>\n\
-             <tbody>\n",
-        );
-        for trip in lost.chain(won) {
-            let date = |row: usize| market_date(self.record.end_s[row]).to_string();
-            let _ = writeln!(
-                text,
-                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-                 <td>{}</td><td>{}</td></tr>",
-                self.record.stocks[trip.stock],
-                side(trip),
+        let date = |row: usize| market_date(self.record.end_s[row]).to_string();
+        let row = |trip: &&RoundTrip| {
+            let mut cells = vec![
+                self.record.stocks[trip.stock].to_string(),
+                side(trip).into(),
                 date(trip.entered),
                 trip.left.map_or("open".into(), date),
                 count(self.bars(trip) as u64),
-                minus(&money(trip.profit)),
-                self.expert(trip),
-            );
-        }
+                money(trip.profit),
+            ];
+            cells.extend(self.allocations.map(|_| self.expert(trip).to_string()));
+            cells
+        };
+        let rows: Vec<Vec<String>> = lost.chain(won).map(row).collect();
+        let mut head = vec!["", "side", "entered", "left", "bars", "profit"];
+        head.extend(self.allocations.map(|_| "expert"));
+        let head: Vec<String> = head.into_iter().map(String::from).collect();
         let wins = win_rate(&self.trips).map_or(String::new(), |rate| {
             format!(" {} of those that are over had a profit.", percent(rate))
         });
         let all = count(self.trips.len() as u64);
-        text + &format!(
-            "</tbody>\n</table></div>\n<p class=\"explained\">The round trips that lost and won most, \
-             of {all}, after costs.{wins} Expert: the one with the most weight when it was \
-             decided. All are in {NAME}.</p>\n"
+        let (who, place) = match self.allocations {
+            Some(_) => (
+                " Expert: the one with the most weight when it was decided.",
+                format!(" All are in {NAME}."),
+            ),
+            None => ("", String::new()),
+        };
+        format!(
+            "<h2>Trades</h2>\n{}<p class=\"explained\">The round trips that lost and won most, of \
+             {all}, after costs.{wins}{who}{place}</p>\n",
+            table("Trades", &head, &rows)
         )
+    }
+
+    /// The prices of up to `most` stocks with these trips; empty if nothing was traded.
+    pub(super) fn prices(&self, most: usize) -> String {
+        trade_marks::section(self.record, &self.trips, most)
     }
 
     fn bars(&self, trip: &RoundTrip) -> usize {
@@ -123,16 +140,17 @@ impl<'a> Trades<'a> {
     }
 
     /// The expert with the most weight at the decision, which is a bar before the fill.
-    fn expert(&self, trip: &RoundTrip) -> &str {
+    fn expert(&self, trip: &RoundTrip) -> &'a str {
         let decided_s = self.record.end_s[trip.entered.saturating_sub(1)];
-        let rows = &self.allocations.rows;
+        let Some(allocations) = self.allocations else { return "" };
+        let rows = &allocations.rows;
         let known = rows.partition_point(|row| row.end_s <= decided_s);
         let last = rows[..known].iter().rfind(|row| row.stock == trip.stock);
         let most = last.and_then(|row| {
             let weights = row.weights.iter().enumerate();
             weights.max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0))).map(|(place, _)| place)
         });
-        most.map_or("", |place| &self.allocations.experts[place])
+        most.map_or("", |place| &allocations.experts[place])
     }
 }
 

@@ -4,7 +4,7 @@ use crate::eval::inference::{Inference, Verdict as Judged};
 use crate::eval::metrics::Metrics;
 use crate::market::Period;
 
-use super::format::{count, percent, ratio, signed_percent};
+use super::format::{count, growth, multiple, percent, ratio};
 use super::significance;
 
 pub(super) struct VerdictText {
@@ -19,11 +19,14 @@ pub(super) fn verdict(
     benchmark: &Metrics,
     inference: &Inference,
 ) -> VerdictText {
-    let ours = signed_percent(eval.portfolio_return);
-    let theirs = signed_percent(benchmark.portfolio_return);
+    let ours = growth(eval.portfolio_return);
+    let theirs = growth(benchmark.portfolio_return);
     let lead = eval.portfolio_return - benchmark.portfolio_return;
     let points = format!("{:.1} percentage points", 100.0 * lead.abs());
-    let ending = if (100.0 * lead).abs() < 0.05 {
+    let factor = (1.0 + eval.portfolio_return) / (1.0 + benchmark.portfolio_return);
+    let ending = if lead.abs() >= 9.0 && factor > 0.0 {
+        format!("{} as much", multiple(factor))
+    } else if (100.0 * lead).abs() < 0.05 {
         "less than 0.1 percentage points apart".to_string()
     } else if lead > 0.0 {
         format!("{points} more")
@@ -36,8 +39,15 @@ pub(super) fn verdict(
         Judged::Worse => "Worse than doing nothing",
         Judged::InSample => "In sample, no verdict",
     };
+    // Where both returned something, the verb is said once.
+    let [ours, theirs] = match [eval, benchmark].map(|of| of.portfolio_return >= 9.0) {
+        [false, false] => [format!("returned {ours}"), theirs],
+        [true, false] => [format!("grew to {ours} its start"), format!("returned {theirs}")],
+        [false, true] => [format!("returned {ours}"), format!("grew to {theirs} its start")],
+        [true, true] => [format!("grew to {ours} its start"), theirs],
+    };
     let mut text = format!(
-        "From {period}, after costs, the portfolio returned {ours} and the benchmark (buy and \
+        "From {period}, after costs, the portfolio {ours} and the benchmark (buy and \
          hold, in equal parts) {theirs}: {ending}. Its maximum drawdown was {} against {}",
         percent(-eval.max_drawdown),
         percent(-benchmark.max_drawdown),
@@ -95,6 +105,11 @@ mod tests {
         assert_eq!(won.text, expected);
         let lost = between(-0.02, -0.01);
         assert!(lost.text.contains("-2.0%") && lost.text.contains("1.0 percentage points less"));
+        // 1,234.4 / 1.029 = 1,199.6.
+        let large = between(1_233.4, 0.029);
+        let expected = "the portfolio grew to 1,234x its start and the benchmark (buy and hold, in \
+            equal parts) returned +2.9%: 1,200x as much.";
+        assert!(large.text.contains(expected), "{}", large.text);
         assert!(between(-0.0044, -0.0047).text.contains("less than 0.1 percentage points apart"));
     }
 }

@@ -4,6 +4,7 @@ use super::belief::StockBelief;
 use super::engine::{Engine, MinibatchInputs, MinibatchValues};
 use super::network::NetworkShape;
 use super::networks::Networks;
+use super::permuted::PermutedInputs;
 use super::replay::Sample;
 use super::td::{TdOutcome, ValueTerms, WindowBatch, argmax, td_outcome};
 use crate::config::LearnerConfig;
@@ -103,6 +104,12 @@ impl Agent {
     ) {
         panel.gather_features(rows, &self.slots, &mut self.features);
         networks.engine().values(&self.slots, &self.features, values);
+    }
+
+    /// The inputs of the decisions at these rows.
+    pub(crate) fn inputs(&mut self, panel: &Panel, rows: &[u32]) -> PermutedInputs {
+        panel.gather_features(rows, &self.slots, &mut self.features);
+        PermutedInputs::new(self.slots.clone(), self.features.clone(), rows.len())
     }
 
     /// This stock's attention to each peer, as the mean over heads and `rows`; None without peers

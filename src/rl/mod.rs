@@ -11,6 +11,7 @@ pub mod network;
 pub mod networks;
 pub mod optimizer;
 pub mod parameters;
+pub(crate) mod permuted;
 mod pickle;
 pub(crate) mod policy;
 pub mod replay;

@@ -16,6 +16,8 @@ pub enum Purpose {
     Replay,
     /// Bootstrap and placebo tests.
     Inference,
+    /// Shuffled features of a stock.
+    Importance,
 }
 
 /// The stream of a purpose and a stock.

@@ -9,13 +9,16 @@ use chrono::NaiveDate;
 use serde_json::Value;
 
 use super::account::{Decided, PaperAccount};
+use crate::config::RunConfig;
 use crate::env::costs::Costs;
 use crate::eval::metrics::BacktestRecord;
 use crate::market::Symbol;
 use crate::market::calendar::{self, market_date};
 use crate::report::folder::ResultsFolder;
+use crate::report::paper::PaperReport;
 use crate::report::trades::Trades;
 use crate::report::{allocations_csv, orders, portfolio_csv};
+use crate::train::evaluation::EvaluationResult;
 
 /// Bar by bar, as an evaluation writes it at its end.
 const PORTFOLIO: &str = "portfolio.csv";
@@ -95,11 +98,13 @@ impl Outputs {
     }
 
     /// Writes the files that are whole only now and then: at the end of a session, and of the
-    /// command. `summary(result)` makes the summary from what came of the account so far.
+    /// command. `notices`: what a reader must know; `summary`: of what came of the account so far.
     pub(crate) fn close(
         &mut self,
         account: &PaperAccount,
-        summary: impl FnOnce(&crate::train::evaluation::EvaluationResult) -> Value,
+        config: &RunConfig,
+        notices: &[&String],
+        summary: impl FnOnce(&EvaluationResult) -> Value,
     ) -> Result<()> {
         let Some(result) = account.desk().so_far() else { return Ok(()) };
         let mandate = account.desk().mandate();
@@ -108,6 +113,7 @@ impl Outputs {
         Trades::new(&result.record, &result.allocations, &costs).write(&self.folder)?;
         let text = serde_json::to_string_pretty(&summary(&result))?;
         self.folder.write_whole("summary.json", text.as_bytes())?;
+        PaperReport { config, result: &result, notices }.write(&self.folder)?;
         self.closed = account.last_s().map(market_date);
         Ok(())
     }

@@ -28,6 +28,7 @@ pub mod dqn_strategy;
 pub mod evaluation;
 mod expert_record;
 pub(crate) mod feature_sheet;
+pub mod importance;
 mod initial;
 pub(crate) mod load_message;
 pub(crate) mod lockstep;

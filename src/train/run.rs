@@ -15,6 +15,7 @@ use super::checkpoint::Checkpoints;
 use super::checkpoint_writer::CheckpointWriter;
 use super::dataset::{PanelNote, PreparedData};
 use super::evaluation::{Evaluation, EvaluationResult, Policy, evaluate};
+use super::importance::{self, FeatureImportance, MeasuredPolicy};
 use super::initial::given_weights;
 use super::model::{MODEL_FILE, Model, SETTINGS_FILE};
 use super::modes::Training;
@@ -253,6 +254,20 @@ impl Trained {
         let Model { shape, weights, .. } = &self.model;
         let sampling = Sampling::of_period(&self.train);
         PeerView::gather(comm, &self.train, sampling, shape, weights, &mut self.workers)
+    }
+
+    /// What the network's decisions in the evaluation depend on; on rank 0, empty on the others, and
+    /// where the run was stopped. Called on every rank.
+    pub fn importance(&mut self, comm: &dyn Comm) -> Result<Vec<FeatureImportance>> {
+        if self.ending == Ending::Stopped {
+            return Ok(Vec::new());
+        }
+        let Model { shape, weights, belief, .. } = &self.model;
+        let learner = self.config.learner.in_bars(self.eval.note.bar_minutes);
+        let returns = &self.eval.note.fit.scaler.return_std;
+        let terms = &agent_terms(&self.mandate.env, returns, belief, &learner);
+        let policy = MeasuredPolicy { shape, weights, terms, seed: self.config.seed };
+        importance::gather(comm, &self.eval, &policy, &mut self.workers)
     }
 
     /// Relations in each quarter of both periods; on rank 0, empty on the others, and where the run

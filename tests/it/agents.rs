@@ -127,6 +127,13 @@ fn agents_trade_in_parallel_and_are_ranked() {
     let log = lines(&place.text(&format!("out/rsi/log/{day}/log.jsonl")));
     assert_eq!(log[0]["signature"], "rsi");
     assert_eq!(log[0]["new_messages"][0]["role"], "assistant");
+    let page = place.text("out/report.html");
+    assert!(table.contains("\nwritten:\n  out/report.html\n"), "{table}");
+    for signature in ["momentum", "rsi", "both"] {
+        assert!(page.contains(&format!("<h2>{signature}</h2>")), "{signature}");
+    }
+    // All of January, but for the first day, on which the accounts begin.
+    assert_eq!(page.matches("<th scope=\"row\">Jan 2019</th>").count(), 3);
     // A single agent in this process; several agents in processes that execute the program again.
     configure(&place, three(), json!({ "log_config": { "log_path": "alone" } }));
     let (alone, _) = said(&mut agents(&place, &["--signature", "both", "--format", "json"]), 0);
@@ -134,6 +141,8 @@ fn agents_trade_in_parallel_and_are_ranked() {
     assert_eq!(alone["agents"][0]["metrics"]["signature"], "both");
     assert!(alone["benchmark"]["metrics"]["total_return"].is_f64());
     assert_eq!(position(&place, "alone", "both"), position(&place, "out", "both"));
+    assert!(place.path("alone/both/report.html").exists());
+    assert!(!place.path("alone/report.html").exists(), "that of all stays");
     let out = place.path("executed");
     configure(&place, three(), json!({ "log_config": { "log_path": out } }));
     let report = executed(&place, Path::new(env!("CARGO_BIN_EXE_dqn-trader")));

@@ -47,6 +47,7 @@ fn every_file_exists_with_the_expected_content() {
         "summary.json",
         "relationships.csv",
         "relationships_by_quarter.csv",
+        "importance.csv",
         "report.html",
         "trained_model.pth",
         "policy.pt",

@@ -37,6 +37,7 @@ pub(crate) fn assert_same(place: &Place, whole: &str, resumed: &str) {
         "portfolio_ep12.csv",
         "portfolio_ep24.csv",
         "relationships.csv",
+        "importance.csv",
         "allocations.csv",
     ];
     assert_same_files(place, whole, resumed, &files);

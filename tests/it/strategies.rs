@@ -43,7 +43,7 @@ fn on_market<'a>(args: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_run_is_a_table_two_files_and_json() {
+fn a_run_is_a_table_three_files_and_json() {
     let place = Place::new();
     let strategies = ["run", "--strategies", "RSI", "MACD", "Bollinger Bands", "pairs"];
     let weights = ["--ensemble", "weighted", "--weights", "0.4", "0.4", "0.1", "0.1"];
@@ -63,6 +63,12 @@ fn a_run_is_a_table_two_files_and_json() {
     assert!(head.starts_with("timestamp,date,stock,close,RSI,RSI confidence,MACD,"), "{head}");
     let days = 40;
     assert_eq!(lines.count(), days * 13 * 2);
+    let page = place.text("out/report.html");
+    for name in ["ensemble", "RSI", "MACD", "Bollinger Bands", "Pairs"] {
+        assert!(page.contains(&format!("<h2>{name}</h2>")), "{name}");
+        assert!(page.contains(&format!("<th scope=\"row\">{name}</th>")), "{name}");
+    }
+    assert_eq!(page.matches("<h3>Monthly returns</h3>").count(), 5);
     // The same figures again, and the earlier files are kept.
     let again: Value =
         serde_json::from_str(&said(&place, &[&args[..], &["--format", "json"]].concat())).unwrap();

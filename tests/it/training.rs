@@ -5,11 +5,12 @@ use dqn_trader::strategy::Registry;
 
 use crate::program::{Place, run, short, succeed, write_day_files};
 
-const COMPARED: [&str; 6] = [
+const COMPARED: [&str; 7] = [
     "trained_model.pth",
     "policy.pt",
     "relationships.csv",
     "relationships_by_quarter.csv",
+    "importance.csv",
     "policy_check.json",
     "allocations.csv",
 ];
@@ -197,6 +198,17 @@ fn a_later_evaluation_reproduces_the_runs_own() {
     let allocations = place.text("results/allocations.csv");
     assert_eq!(place.text("results/evaluation/allocations.csv"), allocations);
     assert_weights_move(&allocations);
+    // The page, too, says the same of the account, and nothing of training.
+    let pages = ["results/report.html", "results/evaluation/report.html"].map(|p| place.text(p));
+    for title in ["Equity and drawdown", "Monthly returns", "Month by month", "Trades"] {
+        let of = |page: &str| {
+            let found = page.split("<h2>").find(|part| part.starts_with(title));
+            found.unwrap_or_else(|| panic!("{title} is missing")).to_string()
+        };
+        assert_eq!(of(&pages[0]), of(&pages[1]));
+    }
+    let learned = pages.map(|page| page.contains("<h2>Learning</h2>"));
+    assert_eq!(learned, [true, false]);
     let summaries = ["results/summary.json", "results/evaluation/summary.json"]
         .map(|name| serde_json::from_str::<serde_json::Value>(&place.text(name)).unwrap());
     assert_eq!(summaries[0]["eval"], summaries[1]["eval"]);

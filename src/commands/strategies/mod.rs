@@ -6,6 +6,7 @@
 mod bars;
 mod list;
 mod optimize;
+mod page;
 mod run;
 mod stream;
 #[cfg(test)]

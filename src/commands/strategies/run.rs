@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::bars::StrategyMarket;
-use super::{agreed, bars, columns, given, on_root, registry};
+use super::{agreed, bars, columns, given, on_root, page, registry};
 use crate::cli::{Format, GlobalArgs, RunArgs};
 use crate::comm::Comm;
 use crate::comm::heartbeat::PULSE;
@@ -246,6 +246,8 @@ fn finish(
             signals.push((ENSEMBLE, &ensemble.combined_signals));
         }
         written.push(folder.fill_whole("signals.csv", |path| signals_csv(path, data, &signals))?);
+        let beside = (&benchmark, &notices[..]);
+        written.push(page::write(&folder, market, &table_rows, &records, beside, results)?);
     }
     say(&match args.format {
         Format::Table => table(&table_rows, &results.execution_stats, &written),

@@ -9,7 +9,7 @@ use crate::config::StudyConfig;
 use crate::files::{Durability, write_whole};
 use crate::report::Progress;
 use crate::report::folder::ResultsFolder;
-use crate::report::format::{short_duration, signed_percent};
+use crate::report::format::{growth, short_duration};
 use crate::study::plan::{RunId, RunResult, StudyPlan};
 
 /// Below the study's folder.
@@ -102,8 +102,8 @@ impl RunStore {
             } else {
                 String::new()
             },
-            signed_percent(found.metrics.portfolio_return),
-            signed_percent(found.benchmark_metrics.portfolio_return),
+            growth(found.metrics.portfolio_return),
+            growth(found.benchmark_metrics.portfolio_return),
             short_duration(per_run * left as u32),
         ));
         Ok(())

@@ -54,7 +54,8 @@ fn everyone_is_there_once() {
         sharpe: &sharpe,
         oracle: None,
     };
-    let all = compare_all(&market, &traded, &mut rng);
+    let Comparison { contenders: all, dqn } = compare_all(&market, &traded, &mut rng);
+    assert_eq!(dqn, portfolio);
     let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
     #[rustfmt::skip]
     assert_eq!(names, ["RSI", "MACD", "Bollinger Bands", "Momentum", "Mean Reversion", "Pairs",
@@ -139,7 +140,7 @@ fn a_strategy_that_cannot_be_made_is_a_row_that_says_why() {
     let (portfolio, buy_and_hold) = (&record, &record);
     let traded =
         TradedRecords { dqn: &dqn, portfolio, buy_and_hold, sharpe: &sharpe, oracle: None };
-    let all = compare_all(&market, &traded, &mut ChaCha8Rng::seed_from_u64(1));
+    let all = compare_all(&market, &traded, &mut ChaCha8Rng::seed_from_u64(1)).contenders;
     let failed: Vec<&Contender> = all.iter().filter(|one| one.metrics.is_none()).collect();
     assert!(failed.iter().any(|one| one.name == "Pairs") && failed.len() == 2, "{failed:?}");
     for one in failed {

@@ -102,6 +102,26 @@ impl Axis {
         Axis::between(low..high, count, label)
     }
 
+    /// Around natural logarithms of multiples: ticks at round returns where all are within a factor
+    /// of about two, else at multiples of 1, 2 and 5 times powers of ten, or at powers alone.
+    pub(super) fn of_logarithms(values: impl Iterator<Item = f64>) -> Axis {
+        let Axis { range, .. } = Axis::around(values, 5, number);
+        let returns = range.start.exp() - 1.0..range.end.exp() - 1.0;
+        if range.end - range.start < 1.0 {
+            let linear = Axis::between(returns, 5, signed_percent);
+            let ticks = linear.ticks.into_iter().map(|(at, text)| ((1.0 + at).ln(), text));
+            return Axis { range, ticks: ticks.collect() };
+        }
+        let powers = (range.start / 10_f64.ln()).floor() as i32..=(range.end / 10_f64.ln()) as i32;
+        let every = (powers.clone().count() / 6).max(1);
+        let factors: &[f64] = if powers.clone().count() <= 3 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let at = powers.filter(|power| power.rem_euclid(every as i32) == 0);
+        let at = at.flat_map(|power| factors.iter().map(move |factor| factor * 10_f64.powi(power)));
+        let ticks = at.map(|multiple| (multiple.ln(), format!("{}x", number(multiple, multiple))));
+        let ticks = ticks.filter(|(at, _)| range.contains(at)).collect();
+        Axis { range, ticks }
+    }
+
     /// `label` gets a tick's value and the distance between ticks.
     pub(super) fn between(
         range: Range<f64>,
@@ -268,6 +288,17 @@ mod tests {
         assert_eq!(texts(&axis.ticks), ["0.0025", "0.0030"]);
         let axis = Axis::between(0.0..45_000.0, 4, number);
         assert_eq!(texts(&axis.ticks), ["0", "20k", "40k"]);
+    }
+
+    #[test]
+    fn logarithms_have_returns_or_multiples() {
+        let axis = |from: f64, to: f64| Axis::of_logarithms([from.ln(), to.ln()].into_iter());
+        assert_eq!(texts(&axis(0.92, 1.31).ticks), ["0%", "+10%", "+20%", "+30%"]);
+        assert!((axis(0.92, 1.31).ticks[1].0 - 1.1f64.ln()).abs() < 1e-12);
+        assert_eq!(texts(&axis(0.4, 3.0).ticks), ["0.5x", "1x", "2x"]);
+        let long = axis(1.0, 3e13);
+        assert!(long.ticks.len() <= 9 && texts(&long.ticks).contains(&"1Mx"), "{:?}", long.ticks);
+        assert_eq!(texts(&axis(1.0, 1.0).ticks).len(), axis(1.0, 1.0).ticks.len());
     }
 
     #[test]

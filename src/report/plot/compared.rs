@@ -8,6 +8,8 @@ use crate::report::portfolio_csv::EquityRow;
 
 const WIDTH: u32 = 980;
 const HEIGHT: u32 = 330;
+/// Where the names begin: beside the title, so that narrow screens show the first.
+const NAMES: u32 = 240;
 const COLOURS: [RGBColor; 4] = [AGENT, BENCHMARK, INK, MUTED];
 /// Longer names lose their beginning, where folders are alike.
 const MAX_NAME: usize = 16;
@@ -47,12 +49,12 @@ pub(crate) fn compared_svg(runs: &[(&str, &[EquityRow])]) -> String {
         for (i, points) in curves.iter().enumerate().rev() {
             chart.draw_series(LineSeries::new(points.iter().copied(), line(colour(i), 20)))?;
         }
-        let mut left = WIDTH - 160;
-        for (i, (name, _)) in runs.iter().enumerate().take(COLOURS.len()).rev() {
+        let mut left = NAMES;
+        for (i, (name, _)) in runs.iter().enumerate().take(COLOURS.len()) {
             let skipped = name.chars().count().saturating_sub(MAX_NAME);
             let short: String = name.chars().skip(skipped).collect();
             legend(area, left, axis::TITLE / 2 - 3, colour(i), &short)?;
-            left = left.saturating_sub(150);
+            left += 150;
         }
         Ok(())
     })

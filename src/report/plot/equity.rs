@@ -1,35 +1,132 @@
-//! The equity curve of an evaluation: return since the start, and drawdown below.
+//! The equity curves of an evaluation: growth since the start, and drawdown below.
 
 use plotters::prelude::*;
 
 use super::axis::{self, Axis};
-use super::{AGENT, BENCHMARK, Drawn, MAX_POINTS, MUTED, downsample, legend, line};
+use super::{AGENT, BENCHMARK, Drawn, INK, MAX_POINTS, MUTED, downsample, legend, line};
 use crate::eval::metrics::BacktestRecord;
 
 const WIDTH: u32 = 980;
 const HEIGHT: u32 = 470;
 const UPPER: u32 = 310;
+/// Where the names begin: beside the title, so that narrow screens show them.
+const NAMES: u32 = 240;
+/// Accounts that grow by more than this have an axis of multiples.
+const MULTIPLES_FROM: f64 = 9.0;
 
-/// The agent against the benchmark's equity over the same bars; a whole SVG document.
-pub(crate) fn equity_svg(record: &BacktestRecord, benchmark_equity: &[f64]) -> String {
-    assert_eq!(benchmark_equity.len(), record.equity.len(), "the benchmark covers the same bars");
-    let x = Axis::bars(&record.end_s);
-    let growth = |equity: &[f64]| -> Vec<(f64, f64)> {
-        let start = equity.first().copied().unwrap_or(1.0);
-        curve(equity.iter().map(|value| value / start - 1.0))
-    };
-    let returns = [(growth(benchmark_equity), BENCHMARK), (growth(&record.equity), AGENT)];
+/// What equity is drawn on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    Linear,
+    /// Equal distances are equal factors.
+    Logarithmic,
+}
+
+/// Accounts over the same bars.
+#[derive(Clone, Copy)]
+pub(crate) struct EquityCurves<'a> {
+    pub(crate) portfolio: &'a BacktestRecord,
+    pub(crate) benchmark: &'a BacktestRecord,
+    /// The DQN alone; None where it is no other account.
+    pub(crate) dqn: Option<&'a BacktestRecord>,
+}
+
+/// Growth of all accounts and, on the linear scale, the drawdown of the portfolio and the benchmark;
+/// a whole SVG document.
+///
+/// # Panics
+/// If the accounts differ in their bars.
+pub(crate) fn equity_svg(curves: EquityCurves<'_>, scale: Scale) -> String {
+    let EquityCurves { portfolio, benchmark, dqn } = curves;
+    let mut accounts = vec![("benchmark", benchmark, BENCHMARK)];
+    accounts.extend(dqn.map(|dqn| ("DQN", dqn, INK)));
+    accounts.push(("portfolio", portfolio, AGENT));
+    for (name, record, _) in &accounts {
+        assert_eq!(record.end_s, portfolio.end_s, "{name} covers the same bars");
+    }
+    let x = Axis::bars(&portfolio.end_s);
+    let growth = Growth::of(accounts.iter().map(|(_, record, _)| &record.equity[..]), scale);
+    let grown: Vec<_> = accounts
+        .iter()
+        .map(|(_, record, colour)| (growth.curve(&record.equity), *colour))
+        .collect();
     let losses = [
-        (curve(drawdown(benchmark_equity).into_iter()), BENCHMARK),
-        (curve(record.drawdown.iter().copied()), AGENT),
+        (curve(drawdown(&benchmark.equity).into_iter()), BENCHMARK),
+        (curve(portfolio.drawdown.iter().copied()), AGENT),
     ];
-    super::document(WIDTH, HEIGHT, |area| {
+    let height = if scale == Scale::Linear { HEIGHT } else { UPPER };
+    super::document(WIDTH, height, |area| {
         let (upper, lower) = area.split_vertically(super::units(UPPER));
-        draw(&upper, "Return since the start, after costs", &x, 5, &returns)?;
-        draw(&lower, "Drawdown", &x, 3, &losses)?;
-        legend(area, WIDTH - 230, axis::TITLE / 2 - 3, AGENT, "portfolio")?;
-        legend(area, WIDTH - 140, axis::TITLE / 2 - 3, BENCHMARK, "benchmark")
+        draw(&upper, growth.title(), &x, &growth.axis(&grown), &grown)?;
+        if scale == Scale::Linear {
+            draw(&lower, "Drawdown", &x, &axis_of(&losses, 3), &losses)?;
+        }
+        for (i, (name, _, colour)) in accounts.iter().rev().enumerate() {
+            legend(area, NAMES + 94 * i as u32, axis::TITLE / 2 - 3, *colour, name)?;
+        }
+        Ok(())
     })
+}
+
+/// How growth is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Growth {
+    /// Return since the start.
+    Return,
+    /// Multiple of the start.
+    Multiple,
+    /// Logarithm of that multiple.
+    Logarithm,
+}
+
+impl Growth {
+    fn of<'a>(mut accounts: impl Iterator<Item = &'a [f64]>, scale: Scale) -> Growth {
+        let is_large = |equity: &[f64]| {
+            let start = equity.first().copied().unwrap_or(1.0);
+            equity.iter().any(|value| value / start - 1.0 >= MULTIPLES_FROM)
+        };
+        match scale {
+            Scale::Logarithmic => Growth::Logarithm,
+            Scale::Linear if accounts.any(is_large) => Growth::Multiple,
+            Scale::Linear => Growth::Return,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Growth::Return => "Return since the start, after costs",
+            Growth::Logarithm => "Growth since the start, after costs",
+            Growth::Multiple => "Multiple of the start, after costs",
+        }
+    }
+
+    /// Points of a course; where nothing is left, the logarithm has none.
+    fn curve(self, equity: &[f64]) -> Vec<(f64, f64)> {
+        let start = equity.first().copied().unwrap_or(1.0);
+        curve(equity.iter().map(|value| match self {
+            Growth::Return => value / start - 1.0,
+            Growth::Multiple => value / start,
+            Growth::Logarithm => (value / start).ln(),
+        }))
+    }
+
+    fn axis(self, curves: &[(Vec<(f64, f64)>, RGBColor)]) -> Axis {
+        let heights = curves.iter().flat_map(|(points, _)| points).map(|(_, y)| *y);
+        match self {
+            Growth::Return => axis_of(curves, 5),
+            Growth::Multiple => Axis::around(heights.chain([0.0]), 5, multiples),
+            Growth::Logarithm => Axis::of_logarithms(heights.chain([0.0])),
+        }
+    }
+}
+
+fn multiples(value: f64, step: f64) -> String {
+    format!("{}x", axis::number(value, step))
+}
+
+fn axis_of(curves: &[(Vec<(f64, f64)>, RGBColor)], ticks: usize) -> Axis {
+    let heights = curves.iter().flat_map(|(points, _)| points).map(|(_, y)| *y);
+    Axis::around(heights.chain([0.0]), ticks, axis::signed_percent)
 }
 
 /// The last curve lies on top, over a faint area down to zero.
@@ -37,12 +134,10 @@ fn draw(
     area: &super::Area,
     title: &str,
     x: &Axis,
-    ticks: usize,
+    y: &Axis,
     curves: &[(Vec<(f64, f64)>, RGBColor)],
 ) -> Drawn<()> {
-    let heights = curves.iter().flat_map(|(points, _)| points).map(|(_, y)| *y);
-    let y = Axis::around(heights.chain([0.0]), ticks, axis::signed_percent);
-    let mut chart = axis::chart(area, title, x, &y)?;
+    let mut chart = axis::chart(area, title, x, y)?;
     let zero = vec![(x.range.start, 0.0), (x.range.end, 0.0)];
     chart.draw_series([PathElement::new(zero, line(MUTED.mix(0.6), 10))])?;
     if let Some((points, colour)) = curves.last() {
@@ -82,22 +177,52 @@ mod tests {
     #[test]
     fn a_long_course_makes_a_small_figure() {
         let example = example::run(2, 20_000);
-        let svg = equity_svg(&example.record, &example.benchmark_equity);
+        let svg = equity_svg(example.curves(), Scale::Linear);
         assert!(svg.starts_with("<svg width=\"980\" height=\"470\""), "{}", &svg[..80]);
+        let drawn = |svg: &str, colour: &str| {
+            let curve = format!("<polyline fill=\"none\" opacity=\"1\" stroke=\"{colour}\"");
+            svg.matches(&curve).count()
+        };
         for colour in ["#1F5FA8", "#B76E12"] {
-            let curves = format!("<polyline fill=\"none\" opacity=\"1\" stroke=\"{colour}\"");
-            assert_eq!(svg.matches(&curves).count(), 3, "two curves and the legend in {colour}");
+            assert_eq!(drawn(&svg, colour), 3, "two curves and the legend in {colour}");
         }
+        assert_eq!(drawn(&svg, "#1C2330"), 2, "the DQN's curve and its legend");
         assert!(svg.len() < 200_000, "{} bytes", svg.len());
-        assert!(svg.contains("benchmark"));
+        assert!(svg.contains("benchmark") && svg.contains("\nDQN\n"));
+        let svg = equity_svg(example.curves(), Scale::Logarithmic);
+        let found = ["#1F5FA8", "#B76E12", "#1C2330"].map(|colour| drawn(&svg, colour));
+        assert_eq!(found, [2; 3], "without drawdown");
+        let alone = EquityCurves { dqn: None, ..example.curves() };
+        assert!(!equity_svg(alone, Scale::Linear).contains("\nDQN\n"));
     }
 
     #[test]
     fn the_shortest_courses_can_be_drawn() {
         for bars in [1, 2, 8] {
             let example = example::run(1, bars);
-            let svg = equity_svg(&example.record, &example.benchmark_equity);
-            assert!(!svg.contains("NaN"), "{bars} bars");
+            for scale in [Scale::Linear, Scale::Logarithmic] {
+                let svg = equity_svg(example.curves(), scale);
+                assert!(!svg.contains("NaN"), "{bars} bars");
+            }
         }
+    }
+
+    /// A course to twelve times the start and one to nothing: the linear axis is of multiples; the
+    /// logarithm ends where nothing is left.
+    #[test]
+    fn large_growth_is_a_multiple_and_equal_factors_are_equally_far() {
+        let large = [100.0, 400.0, 1_200.0];
+        let small = [100.0, 50.0, 0.0];
+        let both = || [&large[..], &small[..]].into_iter();
+        assert_eq!(Growth::of(both(), Scale::Linear), Growth::Multiple);
+        assert_eq!(Growth::of([&small[..]].into_iter(), Scale::Linear), Growth::Return);
+        let y = |points: Vec<(f64, f64)>| points.iter().map(|(_, y)| *y).collect::<Vec<f64>>();
+        assert_eq!(y(Growth::Multiple.curve(&large)), [1.0, 4.0, 12.0]);
+        let logarithm = Growth::Logarithm.curve(&large);
+        let axis = Growth::Logarithm.axis(&[(logarithm, AGENT)]);
+        let texts: Vec<&str> = axis.ticks.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(texts, ["1x", "2x", "5x", "10x"]);
+        assert!((axis.ticks[3].0 - axis.ticks[2].0 - 2f64.ln()).abs() < 1e-12);
+        assert_eq!(y(Growth::Logarithm.curve(&small)), [0.0, 0.5f64.ln()]);
     }
 }

@@ -6,6 +6,8 @@ mod compared;
 mod equity;
 mod heat_map;
 mod learning;
+mod price;
+mod profits;
 mod seeds;
 mod weights;
 
@@ -16,10 +18,12 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 pub(crate) use compared::compared_svg;
-pub(crate) use equity::equity_svg;
+pub(crate) use equity::{EquityCurves, Scale, equity_svg};
 pub(crate) use heat_map::heat_map_svg;
 pub(crate) use learning::learning_svg;
 pub(super) use learning::smoothing;
+pub(crate) use price::{TradeMark, price_svg};
+pub(crate) use profits::profits_svg;
 pub(crate) use seeds::seeds_svg;
 pub(crate) use weights::weights_svg;
 

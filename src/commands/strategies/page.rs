@@ -1,0 +1,77 @@
+//! The page of strategies side by side.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::bars::StrategyMarket;
+use crate::env::costs::Costs;
+use crate::eval::inference::{Inference, Verdict};
+use crate::eval::metrics::BacktestRecord;
+use crate::report::accounts::{AccountOnPage, AccountsReport};
+use crate::report::strategies::{StrategyRow, page_table};
+use crate::report::{ReportError, ResultsFolder, strategies};
+use crate::runner::RunResults;
+
+/// Writes `report.html` and returns its path. `records` are of those that succeeded.
+pub(super) fn write(
+    folder: &ResultsFolder,
+    market: &StrategyMarket,
+    rows: &[StrategyRow],
+    records: &[(String, &BacktestRecord)],
+    (benchmark, notices): (&BacktestRecord, &[String]),
+    results: &RunResults,
+) -> Result<PathBuf, ReportError> {
+    let judged = |name: &str| {
+        rows.iter().find(|row| row.name == name).and_then(|row| row.inference.as_ref())
+    };
+    let accounts = records.iter().map(|(name, record)| AccountOnPage {
+        name: name.clone(),
+        said: judged(name).map(strategies::said).unwrap_or_default(),
+        record,
+        benchmark,
+    });
+    let accounts: Vec<_> = accounts.collect();
+    let (described, stocks) = (&market.described, market.data.stocks().len());
+    let text = |value: &Value| value.as_str().map(String::from).unwrap_or(value.to_string());
+    let (head, rows) = page_table(rows);
+    let mut parameters = serde_json::Map::new();
+    for (name, result) in results.individual_results.iter() {
+        parameters.insert(name.into(), result.parameters_used.clone());
+    }
+    let settings = json!({ "data": described, "parameters": parameters });
+    let report = AccountsReport {
+        title: "strategies".into(),
+        over: format!(
+            "dqn-trader: strategies on {} {}, {}-minute bars of {}, {} to {}",
+            stocks,
+            if stocks == 1 { "stock" } else { "stocks" },
+            text(&described["bar_minutes"]),
+            text(&described["source"]),
+            text(&described["period"]["start"]),
+            text(&described["period"]["end"]),
+        ),
+        headline: headline(records, &judged),
+        notices,
+        head,
+        rows,
+        explained: strategies::explained(),
+        accounts,
+        costs: Costs::new(&market.env),
+        settings: serde_json::to_string_pretty(&settings).unwrap_or_default(),
+    };
+    report.write(folder)
+}
+
+fn headline<'a>(
+    records: &[(String, &BacktestRecord)],
+    judged: &dyn Fn(&str) -> Option<&'a Inference>,
+) -> String {
+    let names = records.iter().map(|(name, _)| name.as_str());
+    let with_edge = |name: &&str| judged(name).is_some_and(|i| i.verdict == Verdict::Evidence);
+    let found: Vec<&str> = names.filter(with_edge).collect();
+    match found.as_slice() {
+        [] => "No evidence of an edge".into(),
+        found => format!("Evidence of an edge: {}", found.join(", ")),
+    }
+}

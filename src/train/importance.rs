@@ -1,0 +1,231 @@
+//! Permutation importance (Breiman, Random Forests, 2001): which features the decisions for each
+//! stock depend on. A feature's values are shuffled among bars of the evaluation, which leaves how
+//! often each occurs and takes away what it says about its bar.
+
+use anyhow::Result;
+use rand::seq::SliceRandom;
+
+use super::dataset::PreparedData;
+use crate::comm::{Comm, MessageStamp, Ranks, Tag};
+use crate::compute::threads::run_parallel;
+use crate::market::panel::Panel;
+use crate::math::normal::student_quantile;
+use crate::rl::agent::{AgentTerms, greedy_position};
+use crate::rl::device::Device;
+use crate::rl::engine::Engine;
+use crate::rl::engines::engine;
+use crate::rl::network::NetworkShape;
+use crate::rl::permuted::PermutedInputs;
+use crate::rl::rng::{Purpose, stream};
+use crate::train::worker::Worker;
+
+/// Bars that are looked at, evenly spread.
+const ROWS: usize = 360;
+/// Stretches of these bars whose means tell how sure a figure is.
+const BLOCKS: usize = 12;
+/// Of the normal distribution, for 95 %.
+const QUANTILE: f64 = 1.959_964;
+
+/// How much the decisions for a stock depend on a feature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeatureImportance {
+    /// Index of the stock.
+    pub stock: usize,
+    /// The feature's name.
+    pub feature: String,
+    /// Whether it is that of all the stock's peers, shuffled together, or the stock's own.
+    pub of_peers: bool,
+    /// Mean absolute change of the value of being long over being short, a return per bar.
+    pub moved: BlockMean,
+    /// By how much less the wanted positions of an account without one earn, before costs: a return
+    /// per bar.
+    pub earned: BlockMean,
+}
+
+/// A mean over bars.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BlockMean {
+    /// The mean.
+    pub value: f64,
+    /// 95 %, by how the means of stretches of time differ; None for too few bars.
+    pub interval: Option<[f64; 2]>,
+}
+
+/// A trained network, and what is made of its values.
+pub(crate) struct MeasuredPolicy<'a> {
+    pub(crate) shape: &'a NetworkShape,
+    pub(crate) weights: &'a [f32],
+    /// `[stock]`.
+    pub(crate) terms: &'a [AgentTerms],
+    pub(crate) seed: u64,
+}
+
+/// On rank 0, in the order of stocks, then of features, each first of the stock and then of its
+/// peers; empty on the others. `workers` are this rank's. Called on every rank.
+pub(crate) fn gather(
+    comm: &dyn Comm,
+    eval: &PreparedData,
+    policy: &MeasuredPolicy<'_>,
+    workers: &mut [Worker],
+) -> Result<Vec<FeatureImportance>> {
+    let names = eval.panel.feature_names();
+    let stocks = policy.shape.stocks;
+    let rows = sampled_rows(eval);
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sides = if policy.shape.attends() { 2 } else { 1 };
+    let width = sides * names.len() * NUMBERS;
+    let engine = engine(policy.shape, policy.weights, Device::Cpu)?;
+    let mut mine = vec![Vec::new(); workers.len()];
+    let tasks = workers.iter_mut().zip(&mut mine).collect();
+    run_parallel(tasks, |(worker, out): (&mut Worker, &mut Vec<f32>)| {
+        let stock = worker.stock();
+        let inputs = worker.agent().inputs(&eval.panel, &rows);
+        let market = StockMarket { panel: &eval.panel, stock, rows: &rows };
+        *out = of_stock(&*engine, &inputs, &market, policy, sides);
+    });
+    let ranks = Ranks { stocks, size: comm.size() };
+    let all = if comm.is_root() { stocks * width } else { 0 };
+    let mut by_stock = vec![0.0; all];
+    let stamp = MessageStamp { tag: Tag::Importance, time: 0 };
+    comm.gather(stamp, &mine.concat(), &ranks.counts(width), &mut by_stock)?;
+    let mut found = Vec::new();
+    for (stock, numbers) in by_stock.chunks_exact(width.max(1)).enumerate() {
+        for (i, numbers) in numbers.chunks_exact(NUMBERS).enumerate() {
+            let (feature, side) = (&names[i / sides], i % sides);
+            found.push(FeatureImportance {
+                stock,
+                feature: feature.clone(),
+                of_peers: side == 1,
+                moved: BlockMean::from_numbers(&numbers[..3]),
+                earned: BlockMean::from_numbers(&numbers[3..]),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Bars of the evaluation whose return from the next open to the one after is known.
+fn sampled_rows(eval: &PreparedData) -> Vec<u32> {
+    let rows = eval.note.rows.start..eval.note.rows.end.saturating_sub(2);
+    let stride = rows.len().div_ceil(ROWS).max(1);
+    rows.step_by(stride).map(|row| row as u32).collect()
+}
+
+/// Numbers of a feature in a message: two means, each with both ends of its interval.
+const NUMBERS: usize = 6;
+
+struct StockMarket<'a> {
+    panel: &'a Panel,
+    stock: usize,
+    rows: &'a [u32],
+}
+
+impl StockMarket<'_> {
+    /// Simple return from the next open to the one after, by row; 0 before the first price.
+    fn returns(&self) -> Vec<f64> {
+        let of_row = |&row: &u32| {
+            let [open, next] =
+                [1, 2].map(|later| self.panel.view(row as usize + later).bar(self.stock).open);
+            let found = next / open - 1.0;
+            if found.is_finite() { found } else { 0.0 }
+        };
+        self.rows.iter().map(of_row).collect()
+    }
+}
+
+/// `[feature, side, number]` of one stock.
+fn of_stock(
+    engine: &dyn Engine,
+    inputs: &PermutedInputs,
+    market: &StockMarket<'_>,
+    policy: &MeasuredPolicy<'_>,
+    sides: usize,
+) -> Vec<f32> {
+    let (terms, returns) = (&policy.terms[market.stock], market.returns());
+    let rows = returns.len();
+    let mut rng = stream(policy.seed, Purpose::Importance, market.stock);
+    let (mut values, mut q) = (Vec::new(), Vec::new());
+    let mut outcome = |values: &[f32]| -> Vec<(f64, f64)> {
+        let by_row = values.chunks_exact(values.len() / rows).zip(&returns);
+        let of_row = |(values, earned): (&[f32], &f64)| {
+            let difference = f64::from(values[values.len() - 1] - values[0]);
+            let position = f64::from(greedy_position(values, 0.0, terms, &mut q));
+            (difference * f64::from(terms.return_std), position * earned)
+        };
+        by_row.map(of_row).collect()
+    };
+    inputs.values(engine, &mut values);
+    let as_it_is = outcome(&values);
+    let mut order: Vec<usize> = (0..rows).collect();
+    let mut numbers = Vec::new();
+    for feature in 0..policy.shape.features {
+        for side in 0..sides {
+            order.shuffle(&mut rng);
+            let slots = inputs.slots(side == 1);
+            inputs.permuted_values(engine, slots, feature, &order, &mut values);
+            let shuffled = outcome(&values);
+            let pairs = || as_it_is.iter().zip(&shuffled);
+            let moved: Vec<f64> = pairs().map(|(is, was)| (is.0 - was.0).abs()).collect();
+            let lost: Vec<f64> = pairs().map(|(is, was)| is.1 - was.1).collect();
+            numbers.extend(BlockMean::of(&moved).to_numbers());
+            numbers.extend(BlockMean::of(&lost).to_numbers());
+        }
+    }
+    numbers
+}
+
+impl BlockMean {
+    /// Of values in the order of time.
+    fn of(values: &[f64]) -> BlockMean {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let value = mean(values);
+        if values.len() < 2 * BLOCKS {
+            return BlockMean { value, interval: None };
+        }
+        let block = |i: usize| {
+            let at = |i: usize| i * values.len() / BLOCKS;
+            mean(&values[at(i)..at(i + 1)])
+        };
+        let blocks: Vec<f64> = (0..BLOCKS).map(block).collect();
+        let (centre, count) = (mean(&blocks), BLOCKS as f64);
+        let squares: f64 = blocks.iter().map(|block| (block - centre).powi(2)).sum();
+        let error = (squares / (count - 1.0) / count).sqrt();
+        let reach = student_quantile(QUANTILE, count - 1.0) * error;
+        BlockMean { value, interval: Some([value - reach, value + reach]) }
+    }
+
+    /// The mean and the ends of its interval, NaN where there is none.
+    fn to_numbers(self) -> [f32; 3] {
+        let [low, high] = self.interval.unwrap_or([f64::NAN; 2]);
+        [self.value, low, high].map(|number| number as f32)
+    }
+
+    fn from_numbers(numbers: &[f32]) -> BlockMean {
+        let [value, low, high] = [0, 1, 2].map(|i| f64::from(numbers[i]));
+        BlockMean { value, interval: (!low.is_nan()).then_some([low, high]) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Twelve stretches of two, with means 1 and 3 in turn: the mean is 2, deviations are 1, so the
+    /// error is sqrt(12 / 11 / 12), and Student's quantile for 11 degrees of freedom is 2.201.
+    #[test]
+    fn the_interval_is_by_the_means_of_stretches() {
+        let values: Vec<f64> = (0..24).map(|i| if i / 2 % 2 == 0 { 1.0 } else { 3.0 }).collect();
+        let found = BlockMean::of(&values);
+        let [low, high] = found.interval.unwrap();
+        let reach = 2.201 / 11f64.sqrt();
+        assert_eq!(found.value, 2.0);
+        assert!((low - (2.0 - reach)).abs() < 1e-3 && (high - (2.0 + reach)).abs() < 1e-3);
+        assert_eq!(BlockMean::of(&values[..23]).interval, None);
+        let kept = BlockMean::from_numbers(&found.to_numbers());
+        assert!((kept.value - 2.0).abs() < 1e-6 && kept.interval.is_some());
+        let none = BlockMean { value: 1.0, interval: None };
+        assert_eq!(BlockMean::from_numbers(&none.to_numbers()), none);
+    }
+}
