@@ -19,15 +19,13 @@ use super::folder::{ReportError, ResultsFolder};
 use super::format::{count, duration, minus};
 use super::metrics_log::MetricsLine;
 use super::page::{columns, escape, figure, names, page};
-use super::plot::{heat_map_svg, learning_svg, smoothing, weights_svg};
+use super::plot::{heat_map_svg, learning_svg, smoothing};
 use super::previous::PreviousRun;
 use super::relationships::Relationships;
 use super::significance;
 use super::summary::RunSummary;
 use super::verdict::verdict;
-use super::{
-    comparison, contributions, figures, importance, orders, parts, profits, quarters, settings,
-};
+use super::{comparison, experts, figures, importance, orders, parts, quarters, settings};
 
 /// The relationships of more stocks than this would be too fine to see and too many to load.
 const MAX_MAPPED: usize = 60;
