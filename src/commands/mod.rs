@@ -8,6 +8,7 @@ pub(crate) mod evaluate;
 mod keys;
 mod outputs;
 pub(crate) mod program;
+mod ranks;
 pub(crate) mod strategies;
 pub(crate) mod study;
 pub(crate) mod synth;
