@@ -142,7 +142,7 @@ for i in "${!names[@]}"; do
   printenv -- "${names[i]}" >/dev/null || export "${names[i]}=${values[i]}"
 done
 
-# Finds the program without installation, as the command itself or as mpirun's.
-PATH="$PATH:$here/target/release"
+# Finds the program without installation, as the command itself or as mpirun's; in a bundle it is here.
+PATH="$PATH:$here/target/release:$here"
 command -v "$1" >/dev/null || die "$1 was not found; build dqn-trader with ./scripts/setup.sh"
 exec "$@"

@@ -36,10 +36,8 @@ CACHE="${SCRATCH:-$HOME/.cache}/dqn-trader"
 # A requeued job keeps its number. Checkpoints lie there: for all nodes, or for rank 0's if no disk is shared.
 OUTPUT="${OUTPUT:-results/slurm-${SLURM_JOB_ID:-0}}"
 
-# Once it has stopped before its end, the job is requeued this many times at most.
-MOST_REQUEUES=100
-# Exit code of a run that was told to stop.
-STOPPED=130
+# A job whose run has not come to its end is requeued this many times at most.
+MOST_REQUEUES=20
 
 # srun passes signals on to all ranks, wherever they run. It needs Slurm's PMIx, which Open MPI speaks; not PMI-2, with which
 # Debian's Open MPI fails in MPI_Init. Without either, mpirun asks Slurm for the nodes.
@@ -51,12 +49,12 @@ case $LAUNCHER in
 srun) start=(srun --mpi=pmix) ;;
 *) start=(mpirun) ;;
 esac
-# Seconds that mpirun gives a rank to write the current model after a stop signal.
-export OMPI_MCA_odls_base_sigkill_timeout=20
+# Seconds that mpirun gives ranks to write the current model after a stop signal. Once they have stopped, it may itself wait
+# twice as long before it ends.
+export OMPI_MCA_odls_base_sigkill_timeout=10
 
 # Slurm's signals come to the ranks and to this script, in an order that is not known; a rank heeds the first one.
-stop_ranks() { kill -USR1 "$launcher" 2>/dev/null || true; }
-trap stop_ranks USR1 TERM
+trap 'kill -USR1 "$launcher" 2>/dev/null || true' USR1 TERM
 
 # run_with_env.sh is an argument of the launcher, so that each node reads the keys from the shared file system and no key is
 # passed in a command line.
@@ -75,11 +73,13 @@ while kill -0 "$launcher" 2>/dev/null; do
   wait "$launcher" || code=$?
 done
 
-# A job that is being cancelled, requeued or preempted is no longer in this state: Slurm does what is asked of it. One that is
-# told to stop ahead of its time limit, or in the grace time of a preemption, is.
+# Exit codes: 0, the run is finished; 2, something is for the user to fix; 130, it was told to stop; others, a rank or its node
+# was lost, or Debian's mpirun crashed while its ranks stopped. A job that is being cancelled or requeued is no longer in the
+# state RUNNING, and Slurm does what is asked of it; one that stops ahead of its time limit or of a preemption is.
 state=$(squeue --noheader --format=%T --job "${SLURM_JOB_ID:-0}" 2>/dev/null || true)
-if [ "$code" = $STOPPED ] && [ "$state" = RUNNING ] && [ "${SLURM_RESTART_COUNT:-0}" -lt $MOST_REQUEUES ]; then
-  echo "stopped before its end; the job is requeued"
+case $code in 0 | 2) exit "$code" ;; esac
+if [ "$state" = RUNNING ] && [ "${SLURM_RESTART_COUNT:-0}" -lt $MOST_REQUEUES ]; then
+  echo "the run is not at its end (exit code $code); the job is requeued"
   scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"

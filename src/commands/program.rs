@@ -3,18 +3,18 @@
 use std::process::ExitCode;
 
 use super::keys;
-use super::ranks::{EXIT_LOST, EXIT_WRONG, follows_rank_0, over_ranks, parallel};
+use super::ranks::{
+    EXIT_LOST, EXIT_STOPPED, EXIT_WRONG, code_of_rank, compute_on, follows_rank_0,
+    install_panic_line, over_ranks, parallel, train,
+};
 use crate::cli::{
-    AgentsArgs, Cli, Command, GlobalArgs, StrategiesArgs, StudyArgs, TrainArgs, one_line,
-    usage_error,
+    AgentsArgs, Cli, Command, GlobalArgs, StrategiesArgs, StudyArgs, one_line, usage_error,
 };
 use crate::comm::Comm;
 use crate::comm::launch::{LaunchInfo, launch_info, set_message_sizes, unknown_tasks};
 use crate::comm::local::LocalComm;
-#[cfg(feature = "mpi")]
-use crate::comm::mpi::MpiComm;
-use crate::compute::{process, threads};
-use crate::config::{Mode, RunConfig};
+use crate::compute::process;
+use crate::config::Mode;
 use crate::errors::{message, tell};
 use crate::files::parsing;
 use crate::report::{Progress, Verbosity};
@@ -24,7 +24,6 @@ use clap::Parser;
 
 /// Some agents failed.
 const EXIT_FAILED: u8 = 1;
-const EXIT_STOPPED: u8 = 130;
 
 /// Runs the command of the process's arguments. The exit codes stand in the program's help.
 pub fn main() -> ExitCode {
@@ -177,18 +176,6 @@ fn log_beside(progress: &Progress) {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone()).init();
 }
 
-pub(super) fn train(
-    comm: &dyn Comm,
-    config: RunConfig,
-    args: &TrainArgs,
-    progress: Progress,
-) -> Result<u8> {
-    Ok(match super::train::train(comm, config, args, progress)? {
-        Ending::EpisodeDone => 0,
-        Ending::Stopped => EXIT_STOPPED,
-    })
-}
-
 /// Runs the commands that concern stored bars alone; None if the command is another one.
 fn data(
     command: &Option<Command>,
@@ -256,10 +243,11 @@ fn study(
             0
         }
     };
-    Ok(match (code, ending.get()) {
+    let code = match (code, ending.get()) {
         (0, Ending::Stopped) => EXIT_STOPPED,
         (code, _) => code,
-    })
+    };
+    Ok(launched.map_or(code, |launched| code_of_rank(launched, code)))
 }
 
 /// Single-threaded: agents are forks of this process.
@@ -286,32 +274,4 @@ fn one_process(launched: Option<LaunchInfo>, what: &str) -> Result<()> {
 /// Starts `threads` threads, or one per core; results do not depend on their number.
 fn compute_with(threads: Option<usize>) -> Result<()> {
     compute_on(None, threads.unwrap_or(0))
-}
-
-pub(super) fn compute_on(rank: Option<usize>, threads: usize) -> Result<()> {
-    install_panic_line(rank);
-    Ok(threads::start(threads)?)
-}
-
-/// A panic ends the program and all other ranks with one line instead of a backtrace.
-fn install_panic_line(rank: Option<usize>) {
-    std::panic::set_hook(Box::new(move |panic| {
-        let text = panic
-            .payload()
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.payload().downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        let first_line = text.lines().next().unwrap_or_default();
-        let place = panic.location().map(|at| format!("{}:{}", at.file(), at.line()));
-        let at = rank.map(|rank| format!("rank {rank}: ")).unwrap_or_default();
-        tell(&format!(
-            "error: {at}{first_line} ({}); this is a bug, please report it",
-            place.unwrap_or_default()
-        ));
-        #[cfg(feature = "mpi")]
-        if rank.is_some() {
-            MpiComm::abort_all(101);
-        }
-    }));
 }

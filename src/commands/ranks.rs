@@ -1,10 +1,10 @@
-//! Work that several ranks share: MPI and the heartbeat are started, and an error of one rank ends
-//! all.
+//! Work of one rank or many: threads, MPI and the heartbeat are started, and an error or panic of one
+//! rank ends all.
+
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
-#[cfg(feature = "mpi")]
-use super::program::compute_on;
 use crate::cli::TrainArgs;
 #[cfg(feature = "mpi")]
 use crate::cli::one_line;
@@ -18,17 +18,37 @@ use crate::comm::launch::LaunchInfo;
 use crate::comm::launch::{launch, ranks_to_start};
 #[cfg(feature = "mpi")]
 use crate::comm::mpi::MpiComm;
+use crate::compute::threads;
 #[cfg(feature = "mpi")]
 use crate::config::RanksConfig;
 use crate::config::RunConfig;
 #[cfg(feature = "mpi")]
-use crate::errors::{message, tell};
+use crate::errors::message;
+use crate::errors::tell;
 use crate::report::Progress;
+use crate::train::callbacks::Ending;
 
 /// A rank or its launcher is lost.
 pub(super) const EXIT_LOST: i32 = 3;
 /// Something that the user has to fix.
 pub(super) const EXIT_WRONG: u8 = 2;
+
+/// The user asked to stop.
+pub(super) const EXIT_STOPPED: u8 = 130;
+/// Within this time a launcher has seen that ranks have ended.
+const UNTIL_SEEN: Duration = Duration::from_millis(300);
+
+/// The exit code of a rank whose run ended with `code`. That a run was stopped is told by rank 0, when
+/// the others are gone: `mpirun` takes it for a failure, and gives every rank that it has not seen end
+/// the time to do so that SIGTERM is to have, one after the other.
+pub(super) fn code_of_rank(launched: LaunchInfo, code: u8) -> u8 {
+    match (launched.rank, code) {
+        (0, EXIT_STOPPED) if launched.size > 1 => std::thread::sleep(UNTIL_SEEN),
+        (1.., EXIT_STOPPED) => return 0,
+        _ => {}
+    }
+    code
+}
 
 /// MPI, before the heartbeat.
 #[cfg(feature = "mpi")]
@@ -72,6 +92,48 @@ impl StartedRank {
 #[cfg(feature = "mpi")]
 fn timeouts(config: &RanksConfig) -> Option<HeartbeatTimeouts> {
     HeartbeatTimeouts::from_seconds(config.timeout_s, config.stuck_s)
+}
+
+/// Trains. Returns the exit code.
+pub(super) fn train(
+    comm: &dyn Comm,
+    config: RunConfig,
+    args: &TrainArgs,
+    progress: Progress,
+) -> Result<u8> {
+    Ok(match super::train::train(comm, config, args, progress)? {
+        Ending::EpisodeDone => 0,
+        Ending::Stopped => EXIT_STOPPED,
+    })
+}
+
+/// Starts so many threads of this process, or of a rank; 0: one per core.
+pub(super) fn compute_on(rank: Option<usize>, threads: usize) -> Result<()> {
+    install_panic_line(rank);
+    Ok(threads::start(threads)?)
+}
+
+/// A panic ends the program and all other ranks with one line instead of a backtrace.
+pub(super) fn install_panic_line(rank: Option<usize>) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic
+            .payload()
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.payload().downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        let first_line = text.lines().next().unwrap_or_default();
+        let place = panic.location().map(|at| format!("{}:{}", at.file(), at.line()));
+        let at = rank.map(|rank| format!("rank {rank}: ")).unwrap_or_default();
+        tell(&format!(
+            "error: {at}{first_line} ({}); this is a bug, please report it",
+            place.unwrap_or_default()
+        ));
+        #[cfg(feature = "mpi")]
+        if rank.is_some() {
+            MpiComm::abort_all(101);
+        }
+    }));
 }
 
 /// Runs work that is shared among the ranks. By default, the ranks of a machine share its cores.
@@ -146,10 +208,10 @@ pub(super) fn parallel(
     if let Some(warning) = warning {
         progress.line(&warning);
     }
-    let outcome = super::program::train(&comm, config, args, progress);
+    let outcome = train(&comm, config, args, progress);
     let code = outcome.unwrap_or_else(|error| fail(rank, &error));
     drop(comm);
-    Ok(code)
+    Ok(code_of_rank(launched, code))
 }
 
 #[cfg(feature = "mpi")]
