@@ -7,7 +7,8 @@
 #
 # The file is searched next to this script, then in the current folder. It is parsed, never executed, by the rules of the
 # dotenvy crate (0.15), with which the program reads the same file: variables that are already set take precedence; quotes
-# are removed; ' #' starts a comment; \ and $NAME are expanded except between single quotes. No value is printed.
+# are removed; ' #' starts a comment; \ and $NAME are expanded except between single quotes. No value is printed. Without
+# the file the command runs with the environment as it is; a program that lacks a key says so.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -133,15 +134,15 @@ file=
 for folder in "$here" "$PWD"; do
   [ ! -f "$folder/.cloudkeys/api_keys.env" ] || { file="$folder/.cloudkeys/api_keys.env" && break; }
 done
-[ -n "$file" ] || die "no .cloudkeys/api_keys.env in $here or $PWD;" \
-  "copy the example and put your keys in: cp -r cloudkeys.example .cloudkeys"
-[ -r "$file" ] || die "$file cannot be read; check its permissions"
-load "$file"
+if [ -n "$file" ]; then
+  [ -r "$file" ] || die "$file cannot be read; check its permissions"
+  load "$file"
+fi
 for i in "${!names[@]}"; do
   printenv -- "${names[i]}" >/dev/null || export "${names[i]}=${values[i]}"
 done
 
-# Finds the program without installation, as the command itself or as mpirun's.
-PATH="$PATH:$here/target/release"
+# Finds the program without installation, as the command itself or as mpirun's; in a bundle it is here.
+PATH="$PATH:$here/target/release:$here"
 command -v "$1" >/dev/null || die "$1 was not found; build dqn-trader with ./scripts/setup.sh"
 exec "$@"

@@ -2,10 +2,13 @@
 # Tests that a kill loses nothing: trains once without interruption, then repeatedly with SIGKILL at random times to a
 # rank, the server or the launcher, resuming each time with another number of ranks, and compares the results byte by byte.
 #
-#     ./scripts/kill_test.sh [RUNS]          # default 20 runs, about ten seconds each
+#     ./scripts/kill_test.sh [RUNS]            # default 20 runs, about ten seconds each
+#     ./scripts/kill_test.sh --private [RUNS]  # every rank has a results folder of its own, as without a shared disk
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
 
+OWN_FOLDERS=''
+if [ "${1:-}" = --private ]; then OWN_FOLDERS=yes && shift; fi
 RUNS=${1:-20}
 KILLS=4 # of each run
 PROGRAM=$PWD/target/release/dqn-trader
@@ -28,8 +31,8 @@ start_and_kill() { # OUTPUT
   if [ "$ranks" -eq 1 ]; then
     "$PROGRAM" "${FLAGS[@]}" --cache "$scratch/cache" --output "$1" --resume >/dev/null 2>&1 &
   else
-    mpirun --quiet -n "$ranks" "$PROGRAM" "${FLAGS[@]}" --mode parallel --cache "$scratch/cache" --output "$1" --resume \
-      >/dev/null 2>&1 &
+    mpirun --quiet -n "$ranks" "$scratch/rank" "$1" "$PROGRAM" "${FLAGS[@]}" --mode parallel --cache "$scratch/cache" \
+      --resume >/dev/null 2>&1 &
   fi
   pid=$!
   sleep "$((RANDOM % 3)).$((RANDOM % 10))"
@@ -40,7 +43,19 @@ start_and_kill() { # OUTPUT
   fi
   wait "$pid" 2>/dev/null || true
   # Ranks whose launcher was killed end by themselves; wait for that before the next start.
-  while pgrep -f -- "--output $1 " >/dev/null || pgrep -f -- "--output $1\$" >/dev/null; do sleep 0.1; done
+  while pgrep -f -- "--output $1( |\$|[.]rank)" >/dev/null; do sleep 0.1; done
+}
+
+# What mpirun starts: the program, with the results folder of its rank.
+write_rank_script() {
+  cat >"$scratch/rank" <<EOF
+#!/bin/sh
+output=\$1
+shift
+[ -z "$OWN_FOLDERS" ] || [ "\$OMPI_COMM_WORLD_RANK" = 0 ] || output=\$output.rank\$OMPI_COMM_WORLD_RANK
+exec "\$@" --output "\$output"
+EOF
+  chmod +x "$scratch/rank"
 }
 
 main() {
@@ -49,6 +64,7 @@ main() {
   permit_mpirun
   scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
+  write_rank_script
   "$PROGRAM" "${FLAGS[@]}" --cache "$scratch/cache" --output "$scratch/whole" >/dev/null
   for ((run = 1; run <= RUNS; run++)); do
     printf 'run %d: killed (what/of how many ranks):' "$run"
@@ -60,7 +76,7 @@ main() {
     [ "$(learned "$scratch/whole")" = "$(learned "$scratch/killed$run")" ] || die "run $run: metrics.jsonl differs"
     printf '; identical\n'
     same=$((same + 1))
-    rm -rf "$scratch/killed$run"
+    rm -rf "$scratch/killed$run"*
   done
   say "$same of $RUNS killed and resumed runs ended with the bytes of the undisturbed one"
 }

@@ -9,7 +9,7 @@ use crate::market::clean::{Cleaner, Convention};
 use crate::market::error::MarketError;
 use crate::market::load::{digest, fingerprint_files, load_files};
 use crate::market::options::{LoadOptions, LoadProgress, LoadReport};
-use crate::market::store::{AzureStore, LocalStore, Store};
+use crate::market::store::{AzureStore, LocalStore, MOST_CONNECTIONS, Store};
 use crate::synthetic::SyntheticMarket;
 
 /// Environment variable with the account key; read only here, and never shown.
@@ -28,6 +28,16 @@ pub enum DataSource {
     Store(Arc<dyn Store>),
     /// Bars that are made on request.
     Synthetic(SyntheticMarket),
+}
+
+impl DataSource {
+    /// How many requests about different stocks are best made at once.
+    pub(crate) fn requests_at_once(&self) -> usize {
+        match self {
+            DataSource::Store(store) if store.is_remote() => MOST_CONNECTIONS,
+            DataSource::Store(_) | DataSource::Synthetic(_) => 1,
+        }
+    }
 }
 
 /// The full name of a source as saved in `config.toml`: `azure`, `synthetic:MARKET` or a folder.

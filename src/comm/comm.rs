@@ -69,6 +69,9 @@ impl MessageStamp {
 /// Called on rank 0 with the sender's rank and its message.
 pub type OnMessage<'a> = dyn FnMut(usize, Vec<u8>) + 'a;
 
+/// Called on rank 0 in [`Comm::scatter_bytes`]: the message for a rank.
+pub type MessageFor<'a> = dyn FnMut(usize) -> Vec<u8> + 'a;
+
 /// What a rank does in [`Comm::stream_to_root`], given a function that sends a message to rank 0.
 pub type StreamWork<'a> = dyn FnMut(&mut dyn FnMut(&[u8])) + 'a;
 
@@ -129,6 +132,10 @@ pub trait Comm {
 
     /// Each rank's bytes in rank order on rank 0; empty elsewhere.
     fn gather_bytes(&self, mine: &[u8]) -> Vec<Vec<u8>>;
+
+    /// The reverse of [`Comm::gather_bytes`]: rank 0 makes a message for every rank, one after the
+    /// other, so that it holds one at a time. Returns this rank's own.
+    fn scatter_bytes(&self, message_for: &mut MessageFor<'_>) -> Vec<u8>;
 
     /// Runs `work` on each rank. It may send any number of messages to rank 0, where `on_message`
     /// receives them as they arrive. Returns when every rank's work is done. `on_message` is called

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::comm::{Comm, MessageStamp, OnMessage, StreamWork};
+use super::comm::{Comm, MessageFor, MessageStamp, OnMessage, StreamWork};
 use super::error::CommError;
 use super::ranks::Ranks;
 use super::tree::{self, Node, PartialSum};
@@ -67,6 +67,10 @@ impl Comm for LocalComm {
 
     fn gather_bytes(&self, mine: &[u8]) -> Vec<Vec<u8>> {
         vec![mine.to_vec()]
+    }
+
+    fn scatter_bytes(&self, message_for: &mut MessageFor<'_>) -> Vec<u8> {
+        message_for(0)
     }
 
     fn stream_to_root(&self, work: &mut StreamWork<'_>, on_message: &mut OnMessage<'_>) {

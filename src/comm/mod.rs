@@ -15,6 +15,6 @@ pub mod mpi;
 pub(crate) mod ranks;
 pub mod tree;
 
-pub use comm::{Comm, MessageStamp, OnMessage, StreamWork, Tag};
+pub use comm::{Comm, MessageFor, MessageStamp, OnMessage, StreamWork, Tag};
 pub use error::CommError;
 pub use ranks::Ranks;

@@ -21,7 +21,7 @@ use mpi::topology::{Communicator, SimpleCommunicator};
 use exchange::Exchange;
 use nodes::{Nodes, wait_for};
 
-use super::comm::{self, Comm, MessageStamp, OnMessage, StreamWork};
+use super::comm::{self, Comm, MessageFor, MessageStamp, OnMessage, StreamWork};
 use super::error::CommError;
 use super::heartbeat::connect::{self, Invitation};
 use super::heartbeat::peer::Peer;
@@ -34,6 +34,8 @@ use crate::errors::tell;
 /// Message tags of [`Comm::stream_to_root`].
 const WORK: i32 = 1;
 const WORK_DONE: i32 = 2;
+/// Message tag of [`Comm::scatter_bytes`].
+const SHARE: i32 = 6;
 /// MPI counts are 32-bit, so long messages are sent in chunks of this size.
 const PIECE_BYTES: usize = 64 << 20;
 
@@ -321,6 +323,37 @@ impl Comm for MpiComm {
         counts.iter().zip(&starts).map(part).collect()
     }
 
+    fn scatter_bytes(&self, message_for: &mut MessageFor<'_>) -> Vec<u8> {
+        if self.is_root() {
+            let mine = message_for(0);
+            for rank in 1..self.size {
+                let message = message_for(rank);
+                let to = self.world.process_at_rank(rank as i32);
+                to.send_with_tag(&(message.len() as u64), SHARE);
+                for piece in message.chunks(PIECE_BYTES) {
+                    to.send_with_tag(piece, SHARE);
+                    PULSE.work();
+                }
+            }
+            self.barrier();
+            return mine;
+        }
+        let root = self.world.process_at_rank(0);
+        PULSE.wait();
+        let since = Instant::now();
+        while root.immediate_probe_with_tag(SHARE).is_none() {
+            pause_after(since.elapsed());
+        }
+        let (len, _) = root.receive_with_tag::<u64>(SHARE);
+        let mut message = vec![0; len as usize];
+        for piece in message.chunks_mut(PIECE_BYTES) {
+            root.receive_into_with_tag(piece, SHARE);
+            PULSE.work();
+        }
+        self.barrier();
+        message
+    }
+
     fn stream_to_root(&self, work: &mut StreamWork<'_>, on_message: &mut OnMessage<'_>) {
         let root = self.world.process_at_rank(0);
         if !self.is_root() {
@@ -329,6 +362,8 @@ impl Comm for MpiComm {
                 PULSE.work();
             });
             root.send_with_tag(&[0u8][..], WORK_DONE);
+            // Whoever leaves before the others may send what rank 0 does not expect yet.
+            self.barrier();
             return;
         }
         work(&mut |bytes| on_message(0, bytes.to_vec()));
@@ -348,6 +383,7 @@ impl Comm for MpiComm {
                 _ => working -= 1,
             }
         }
+        self.barrier();
     }
 
     fn mailbox(&self) -> Option<&dyn Mailbox> {

@@ -3,21 +3,18 @@
 use std::process::ExitCode;
 
 use super::keys;
+use super::ranks::{
+    EXIT_LOST, EXIT_STOPPED, EXIT_WRONG, code_of_rank, compute_on, follows_rank_0,
+    install_panic_line, over_ranks, parallel, train,
+};
 use crate::cli::{
-    AgentsArgs, Cli, Command, GlobalArgs, StrategiesArgs, StudyArgs, TrainArgs, one_line,
-    usage_error,
+    AgentsArgs, Cli, Command, GlobalArgs, StrategiesArgs, StudyArgs, one_line, usage_error,
 };
 use crate::comm::Comm;
-#[cfg(feature = "mpi")]
-use crate::comm::heartbeat::{HeartbeatTimeouts, startup_deadline::StartupDeadline};
-use crate::comm::launch::{LaunchInfo, launch_info};
+use crate::comm::launch::{LaunchInfo, launch_info, set_message_sizes, unknown_tasks};
 use crate::comm::local::LocalComm;
-#[cfg(feature = "mpi")]
-use crate::comm::mpi::MpiComm;
-use crate::compute::{process, threads};
-#[cfg(feature = "mpi")]
-use crate::config::RanksConfig;
-use crate::config::{Mode, RunConfig};
+use crate::compute::process;
+use crate::config::Mode;
 use crate::errors::{message, tell};
 use crate::files::parsing;
 use crate::report::{Progress, Verbosity};
@@ -27,17 +24,14 @@ use clap::Parser;
 
 /// Some agents failed.
 const EXIT_FAILED: u8 = 1;
-/// Something that the user has to fix.
-const EXIT_WRONG: u8 = 2;
-const EXIT_STOPPED: u8 = 130;
-/// A rank, or what started it, is lost.
-const EXIT_LOST: i32 = 3;
 
 /// Runs the command of the process's arguments. The exit codes stand in the program's help.
 pub fn main() -> ExitCode {
     let launched = launch_info(|name| std::env::var(name).ok());
-    let rank = launched.map_or(0, |launched| launched.rank);
+    let tasks = unknown_tasks(|name| std::env::var(name).ok()).filter(|_| launched.is_none());
+    let rank = launched.or(tasks).map_or(0, |launched| launched.rank);
     if launched.is_some() {
+        set_message_sizes();
         process::when_parent_ends(move || lose_launcher(rank));
     }
     parsing::end_when_over(|file| {
@@ -45,7 +39,10 @@ pub fn main() -> ExitCode {
         tell(&format!("error: {file}: {what}"));
         signal_hook::low_level::exit(i32::from(EXIT_WRONG));
     });
-    let outcome = keys::read(rank).and_then(|()| parse(rank)).and_then(|cli| run(cli, launched));
+    let outcome = one_job(tasks)
+        .and_then(|()| keys::read(rank))
+        .and_then(|()| parse(rank))
+        .and_then(|cli| run(cli, launched));
     let code = match outcome {
         Ok(code) => code,
         Err(error) => {
@@ -59,6 +56,16 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+/// Errors: this is one of several processes that know nothing of each other.
+fn one_job(tasks: Option<LaunchInfo>) -> Result<()> {
+    tasks.map_or(Ok(()), |LaunchInfo { size, .. }| {
+        Err(anyhow!(
+            "srun started {size} processes that do not know each other, each of which would do all \
+             of the work; use srun --mpi=pmix, mpirun, or srun -n 1"
+        ))
+    })
 }
 
 /// Without its launcher a rank would wait for messages, or go on without being seen.
@@ -155,6 +162,9 @@ fn run(cli: Cli, launched: Option<LaunchInfo>) -> Result<u8> {
     if let Some(Command::Strategies(args)) = &cli.command {
         return strategies(args, launched, &global, progress);
     }
+    if launched.is_some_and(|launched| follows_rank_0(&cli.train, launched)) {
+        return parallel(None, launched, &cli.train, progress);
+    }
     let config = cli.train.resolve()?;
     match config.mode {
         Mode::Single => {
@@ -162,7 +172,7 @@ fn run(cli: Cli, launched: Option<LaunchInfo>) -> Result<u8> {
             compute_with(global.threads)?;
             train(&LocalComm, config, &cli.train, progress)
         }
-        Mode::Parallel => parallel(config, launched, &cli.train, progress),
+        Mode::Parallel => parallel(Some(config), launched, &cli.train, progress),
     }
 }
 
@@ -173,13 +183,6 @@ fn log_beside(progress: &Progress) {
     let filter = filter.unwrap_or_else(|_| "warn".into());
     let writer = progress.log_writer();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone()).init();
-}
-
-fn train(comm: &dyn Comm, config: RunConfig, args: &TrainArgs, progress: Progress) -> Result<u8> {
-    Ok(match super::train::train(comm, config, args, progress)? {
-        Ending::EpisodeDone => 0,
-        Ending::Stopped => EXIT_STOPPED,
-    })
 }
 
 /// Runs the commands that neither compute nor trade; None if the command is another one.
@@ -251,10 +254,11 @@ fn study(
             0
         }
     };
-    Ok(match (code, ending.get()) {
+    let code = match (code, ending.get()) {
         (0, Ending::Stopped) => EXIT_STOPPED,
         (code, _) => code,
-    })
+    };
+    Ok(launched.map_or(code, |launched| code_of_rank(launched, code)))
 }
 
 /// Single-threaded: agents are forks of this process.
@@ -281,150 +285,4 @@ fn one_process(launched: Option<LaunchInfo>, what: &str) -> Result<()> {
 /// Starts `threads` threads, or one per core; results do not depend on their number.
 fn compute_with(threads: Option<usize>) -> Result<()> {
     compute_on(None, threads.unwrap_or(0))
-}
-
-fn compute_on(rank: Option<usize>, threads: usize) -> Result<()> {
-    install_panic_line(rank);
-    Ok(threads::start(threads)?)
-}
-
-/// Runs work that is shared among the ranks. By default, the ranks of a machine share its cores.
-#[cfg(feature = "mpi")]
-fn over_ranks(
-    LaunchInfo { rank, size }: LaunchInfo,
-    threads: Option<usize>,
-    work: impl FnOnce(&dyn Comm) -> Result<()>,
-) -> Result<u8> {
-    let names = (0..size).map(|rank| format!("rank {rank}")).collect();
-    let (comm, warning) = started(rank, &RanksConfig::default(), names)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    compute_on(Some(rank), threads.unwrap_or((cores / comm.ranks_here()).max(1)))?;
-    if let Some(warning) = warning {
-        tell(&warning);
-    }
-    let outcome = work(&comm).map(|()| 0);
-    let code = outcome.unwrap_or_else(|error| fail(rank, &error));
-    drop(comm);
-    Ok(code)
-}
-
-#[cfg(not(feature = "mpi"))]
-fn over_ranks(
-    _: LaunchInfo,
-    _: Option<usize>,
-    _: impl FnOnce(&dyn Comm) -> Result<()>,
-) -> Result<u8> {
-    without_mpi()
-}
-
-/// Starts MPI, and the heartbeat of the ranks if the settings want one. Rank 0 prints the warning.
-#[cfg(feature = "mpi")]
-fn started(
-    rank: usize,
-    config: &RanksConfig,
-    names: Vec<String>,
-) -> Result<(MpiComm, Option<String>)> {
-    let ranks_per_node = std::env::var("DQN_TRADER_RANKS_PER_NODE").ok();
-    let patience = HeartbeatTimeouts::from_seconds(config.timeout_s, config.stuck_s);
-    let start = patience.map(|patience| StartupDeadline::expect(rank, patience));
-    let mut comm = MpiComm::start(ranks_per_node.and_then(|count| count.parse().ok()))?;
-    let watched = patience.zip(start);
-    let warning = watched.and_then(|(patience, start)| comm.watch(patience, &names, &start));
-    Ok((comm, warning))
-}
-
-#[cfg(feature = "mpi")]
-fn parallel(
-    config: RunConfig,
-    launched: Option<LaunchInfo>,
-    args: &TrainArgs,
-    progress: Progress,
-) -> Result<u8> {
-    use crate::comm::Ranks;
-    use crate::comm::launch::{launch, ranks_to_start};
-    let stocks = config.stocks.len();
-    let Some(LaunchInfo { rank, size }) = launched else {
-        let (ranks, fewer) = ranks_to_start(stocks);
-        fewer.iter().for_each(|line| progress.line(line));
-        return Ok(launch(ranks, args.max_restarts)?);
-    };
-    if size < 2 {
-        return Err(anyhow!(
-            "--mode parallel needs a server and at least one worker, but one rank was started; \
-             use mpirun -n {} for {stocks} stocks, or --mode single",
-            stocks + 1
-        ));
-    }
-    if size > stocks + 1 {
-        return Err(anyhow!(
-            "{size} ranks are too many for {stocks} stocks; use mpirun -n {} or fewer",
-            stocks + 1
-        ));
-    }
-    let ranks = Ranks { stocks, size };
-    let names = (0..size).map(|rank| ranks.name(rank, &config.stocks)).collect();
-    let (comm, warning) = started(rank, &config.ranks, names)?;
-    compute_on(Some(rank), args.global.threads.unwrap_or_else(|| comm.usual_threads()))?;
-    if let Some(warning) = warning {
-        progress.line(&warning);
-    }
-    let outcome = train(&comm, config, args, progress);
-    let code = outcome.unwrap_or_else(|error| fail(rank, &error));
-    drop(comm);
-    Ok(code)
-}
-
-/// Rank 0 prints the error. Other ranks that cannot know of it are aborted: they would wait for
-/// this rank's messages forever.
-#[cfg(feature = "mpi")]
-fn fail(rank: usize, error: &anyhow::Error) -> u8 {
-    use crate::comm::comm::is_shared;
-    let shared = is_shared(error);
-    if rank != 0 && !shared {
-        // Rank 0 may be about to print the same error, and to end this rank.
-        std::thread::sleep(std::time::Duration::from_millis(300));
-    }
-    if rank == 0 || !shared {
-        tell(&format!("error: {}", one_line(&message(error))));
-    }
-    if !shared {
-        MpiComm::abort_all(EXIT_WRONG.into());
-    }
-    EXIT_WRONG
-}
-
-#[cfg(not(feature = "mpi"))]
-fn parallel(_: RunConfig, _: Option<LaunchInfo>, _: &TrainArgs, _: Progress) -> Result<u8> {
-    without_mpi()
-}
-
-#[cfg(not(feature = "mpi"))]
-fn without_mpi() -> Result<u8> {
-    Err(anyhow!(
-        "this program was built without MPI; build it with the feature \"mpi\", \
-         or use --mode single"
-    ))
-}
-
-/// A panic ends the program and all other ranks with one line instead of a backtrace.
-fn install_panic_line(rank: Option<usize>) {
-    std::panic::set_hook(Box::new(move |panic| {
-        let text = panic
-            .payload()
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.payload().downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        let first_line = text.lines().next().unwrap_or_default();
-        let place = panic.location().map(|at| format!("{}:{}", at.file(), at.line()));
-        let at = rank.map(|rank| format!("rank {rank}: ")).unwrap_or_default();
-        tell(&format!(
-            "error: {at}{first_line} ({}); this is a bug, please report it",
-            place.unwrap_or_default()
-        ));
-        #[cfg(feature = "mpi")]
-        if rank.is_some() {
-            MpiComm::abort_all(101);
-        }
-    }));
 }

@@ -51,6 +51,7 @@ pub(crate) fn train(
     let stop = Arc::new(AtomicBool::new(false));
     let mut watch = TrainCallbacks {
         is_root: comm.is_root(),
+        is_rank: comm.size() > 1,
         progress: &setting.progress,
         machine: setting.config.machine.clone(),
         notices: setting.notices.clone(),
@@ -171,6 +172,8 @@ fn continue_machine(config: &mut RunConfig, progress: &Progress) -> Option<Strin
 /// Progress and files during training.
 struct TrainCallbacks<'a> {
     is_root: bool,
+    /// Others compute the same run.
+    is_rank: bool,
     progress: &'a Progress,
     /// On which kinds of machines the run was computed.
     machine: Option<Machine>,
@@ -212,7 +215,7 @@ impl Callbacks for TrainCallbacks<'_> {
     }
 
     fn on_training_start(&mut self, start: &TrainingStart<'_>) -> Result<()> {
-        heed_signals(&self.stop)?;
+        heed_signals(&self.stop, self.is_rank)?;
         if self.is_root {
             self.outputs = Some(self.open(start)?);
         }
@@ -278,18 +281,22 @@ fn told(Evaluation { episode, evaluated, .. }: &Evaluation) -> String {
 }
 
 /// A flag that [`heed_signals`] sets.
-pub(crate) fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+pub(crate) fn stop_on_signals(is_rank: bool) -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    heed_signals(&stop)?;
+    heed_signals(&stop, is_rank)?;
     Ok(stop)
 }
 
 /// `stop` is set by the first Ctrl-C, SIGTERM, SIGHUP, SIGQUIT or SIGUSR1 (which launchers hand on
-/// to the ranks); a second of the others ends the program at once.
-fn heed_signals(stop: &Arc<AtomicBool>) -> Result<()> {
+/// to the ranks); a second of the others ends the program at once. SIGTERM does not where this is
+/// one of several ranks: launchers and batch systems each send their own of it, and SIGKILL when
+/// their patience is over.
+fn heed_signals(stop: &Arc<AtomicBool>, is_rank: bool) -> Result<()> {
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, stop.clone())?;
     for (signal, code) in stop_signals() {
-        signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())?;
+        if !is_rank || signal != signal_hook::consts::SIGTERM {
+            signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())?;
+        }
         signal_hook::flag::register(signal, stop.clone())?;
     }
     PULSE.set_stop_flag(stop.clone());

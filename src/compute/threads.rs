@@ -104,6 +104,34 @@ fn has_other_threads() -> bool {
     rayon::current_num_threads() > 1 && rayon::current_thread_index().is_some()
 }
 
+/// Does `work` for all items on so many threads, which may wait for a server. The results are in the
+/// order of the items.
+pub(crate) fn at_once<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    if threads < 2 || items.len() < 2 {
+        return items.iter().map(work).collect();
+    }
+    let per_thread = |thread: usize| items.iter().enumerate().skip(thread).step_by(threads);
+    let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let start = |thread| {
+            let work = &work;
+            scope.spawn(move || {
+                per_thread(thread).map(|(at, item)| (at, work(item))).collect::<Vec<_>>()
+            })
+        };
+        let started: Vec<_> = (0..threads.min(items.len())).map(start).collect();
+        let ended = started.into_iter().map(|thread| thread.join());
+        ended
+            .flat_map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -124,5 +152,25 @@ mod tests {
             });
             assert_eq!((sum.into_inner(), pairs.into_inner()), (55, 605));
         }
+    }
+
+    #[test]
+    fn what_waits_is_done_at_once_and_in_order() {
+        let items: Vec<u64> = (0..50).collect();
+        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = |item: &u64| {
+            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(std::time::Duration::from_millis(2 + item % 3));
+            running.fetch_sub(1, Ordering::SeqCst);
+            2 * item
+        };
+        for threads in [1, 8, 99] {
+            most.store(0, Ordering::SeqCst);
+            let doubled: Vec<u64> = items.iter().map(|item| 2 * item).collect();
+            assert_eq!(at_once(threads, &items, work), doubled);
+            let most = most.load(Ordering::SeqCst);
+            assert!(most <= threads.min(50) && (most > 1) == (threads > 1), "{threads}: {most}");
+        }
+        assert!(at_once(4, &[], work).is_empty());
     }
 }

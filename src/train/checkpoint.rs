@@ -2,8 +2,8 @@
 //! manifest that is written last. A checkpoint counts when its manifest is there and every part has
 //! the length and digest that it names.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::errors::Cause;
-use crate::files::{Durability, write_whole};
+use crate::files::{Durability, WholeFile, write_whole};
 
 /// Raised when the parts of an older program cannot be read any more.
 const VERSION: u32 = 7;
@@ -88,7 +88,13 @@ impl Checkpoints {
 
     /// Where the parts of a checkpoint go. The name sorts by age.
     pub(crate) fn folder(&self, env_steps: u64) -> PathBuf {
-        self.root.join(format!("{env_steps:016}"))
+        self.named(&format!("{env_steps:016}"))
+    }
+
+    /// The folder of that name, as [`Checkpoints::latest`] found it, or would find it on another
+    /// machine that sees the same disk.
+    pub(crate) fn named(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 
     /// Makes the checkpoint at `env_steps` count, now that all its parts are written, and removes
@@ -154,35 +160,82 @@ impl Checkpoints {
     }
 }
 
-/// Writes one part, beside its place and then renamed.
-pub(crate) fn write_part(
+/// The bytes of a part.
+pub(crate) fn encode_part(
     folder: &Path,
     name: &str,
     state: &impl Serialize,
-) -> Result<CheckpointPart, CheckpointError> {
-    let path = folder.join(name);
-    fs::create_dir_all(folder).map_err(CheckpointError::io(folder))?;
-    let bytes = postcard::to_stdvec(state).map_err(|e| CheckpointError::Damaged {
-        path: path.clone(),
+) -> Result<Vec<u8>, CheckpointError> {
+    postcard::to_stdvec(state).map_err(|e| CheckpointError::Damaged {
+        path: folder.join(name),
         what: format!("the state cannot be written ({e})"),
         cause: Cause::new(e),
-    })?;
-    write(&path, &bytes)?;
-    Ok(CheckpointPart { name: name.into(), bytes: bytes.len() as u64, sha256: digest(&bytes) })
+    })
 }
 
-/// Reads a part that [`Checkpoints::latest`] has found whole.
-pub(crate) fn read_part<T: DeserializeOwned>(
+/// The state in the bytes of a part; `folder` and `name` are for the message.
+pub(crate) fn decode_part<T: DeserializeOwned>(
     folder: &Path,
     name: &str,
+    bytes: &[u8],
 ) -> Result<T, CheckpointError> {
-    let path = folder.join(name);
-    let bytes = fs::read(&path).map_err(CheckpointError::io(&path))?;
-    postcard::from_bytes(&bytes).map_err(|e| CheckpointError::Damaged {
-        path,
+    postcard::from_bytes(bytes).map_err(|e| CheckpointError::Damaged {
+        path: folder.join(name),
         what: format!("it cannot be read ({e})"),
         cause: Cause::new(e),
     })
+}
+
+/// The bytes of a part that [`Checkpoints::latest`] has found whole.
+pub(crate) fn read_part(folder: &Path, name: &str) -> Result<Vec<u8>, CheckpointError> {
+    let path = folder.join(name);
+    fs::read(&path).map_err(CheckpointError::io(&path))
+}
+
+/// Writes one part.
+pub(crate) fn write_part(
+    folder: &Path,
+    name: &str,
+    bytes: &[u8],
+) -> Result<CheckpointPart, CheckpointError> {
+    let mut writer = PartWriter::begin(folder, name)?;
+    writer.push(bytes)?;
+    writer.finish()
+}
+
+/// A part that is written piece by piece, beside its place and then renamed.
+pub(crate) struct PartWriter {
+    path: PathBuf,
+    whole: WholeFile,
+    file: File,
+    digest: Sha256,
+    bytes: u64,
+}
+
+impl PartWriter {
+    pub(crate) fn begin(folder: &Path, name: &str) -> Result<PartWriter, CheckpointError> {
+        let path = folder.join(name);
+        fs::create_dir_all(folder).map_err(CheckpointError::io(folder))?;
+        let whole = WholeFile::begin(&path).map_err(CheckpointError::io(&path))?;
+        let file = File::options().write(true).open(whole.temporary());
+        let file = file.map_err(CheckpointError::io(&path))?;
+        Ok(PartWriter { path, whole, file, digest: Sha256::new(), bytes: 0 })
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), CheckpointError> {
+        self.digest.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.file.write_all(bytes).map_err(CheckpointError::io(&self.path))
+    }
+
+    /// All of it was written: it takes its place.
+    pub(crate) fn finish(self) -> Result<CheckpointPart, CheckpointError> {
+        let PartWriter { path, whole, file, digest, bytes } = self;
+        drop(file);
+        whole.finish(Durability::Synced).map_err(CheckpointError::io(&path))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(CheckpointPart { name, bytes, sha256: hex(&digest.finalize()) })
+    }
 }
 
 fn read_manifest(folder: &Path) -> Result<Manifest, String> {
@@ -202,7 +255,11 @@ fn read_manifest(folder: &Path) -> Result<Manifest, String> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
@@ -216,7 +273,10 @@ mod tests {
 
     fn written(checkpoints: &Checkpoints, env_steps: u64) -> PathBuf {
         let folder = checkpoints.folder(env_steps);
-        let parts = ["root", "AAPL"].map(|name| write_part(&folder, name, &env_steps).unwrap());
+        let parts = ["root", "AAPL"].map(|name| {
+            let bytes = encode_part(&folder, name, &env_steps).unwrap();
+            write_part(&folder, name, &bytes).unwrap()
+        });
         let manifest = Manifest::new(env_steps, "seed = 1".into(), parts.to_vec());
         checkpoints.commit(&manifest).unwrap();
         folder
@@ -238,7 +298,8 @@ mod tests {
         assert_eq!(latest(&checkpoints), (None, vec![]));
         let folders = [900, 1_000, 1_100, 1_200].map(|steps| written(&checkpoints, steps));
         assert_eq!(latest(&checkpoints), (Some(1_200), vec![]));
-        assert_eq!(read_part::<u64>(&folders[3], "AAPL").unwrap(), 1_200);
+        let bytes = read_part(&folders[3], "AAPL").unwrap();
+        assert_eq!(decode_part::<u64>(&folders[3], "AAPL", &bytes).unwrap(), 1_200);
 
         fs::write(folders[3].join("AAPL"), b"x").unwrap();
         fs::remove_file(folders[2].join("root")).unwrap();
@@ -252,10 +313,32 @@ mod tests {
     }
 
     #[test]
+    fn a_part_in_pieces_is_the_part_at_once_and_one_that_breaks_off_is_none() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, bytes) = (place.path(), b"0123456789");
+        let whole = write_part(folder, "whole", bytes).unwrap();
+        let mut writer = PartWriter::begin(folder, "pieces").unwrap();
+        for piece in bytes.chunks(3) {
+            writer.push(piece).unwrap();
+        }
+        let pieces = writer.finish().unwrap();
+        // SHA-256 of "0123456789", from sha256sum.
+        let sha256 = "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882";
+        assert_eq!((&whole.sha256[..], whole.bytes), (sha256, 10));
+        assert_eq!(pieces, CheckpointPart { name: "pieces".into(), ..whole });
+        assert_eq!(fs::read(folder.join("pieces")).unwrap(), bytes);
+
+        let mut writer = PartWriter::begin(folder, "broken").unwrap();
+        writer.push(b"0123").unwrap();
+        drop(writer);
+        assert_eq!(fs::read_dir(folder).unwrap().count(), 2, "nothing is left of it");
+    }
+
+    #[test]
     fn the_last_ones_are_kept_and_remainders_removed() {
         let place = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::new(place.path(), 2);
-        write_part(&checkpoints.folder(50), "AAPL", &1u8).unwrap();
+        write_part(&checkpoints.folder(50), "AAPL", &[1]).unwrap();
         let folders = [100, 200, 300].map(|steps| written(&checkpoints, steps));
         assert!(!checkpoints.folder(50).exists() && !folders[0].exists());
         assert!(folders[1].exists() && folders[2].exists());

@@ -1,17 +1,21 @@
 //! Keeps a run: takes its state between two bars, writes it beside the running loop, and makes it
-//! count when every rank has written its part.
+//! count when every rank's part is written. Ranks that do not see the results folder of rank 0 send
+//! it their parts.
 
 use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::{CheckpointPart, Checkpoints, Manifest, read_part, write_part};
+use super::checkpoint::{
+    CheckpointError, CheckpointPart, Checkpoints, Manifest, decode_part, encode_part, write_part,
+};
+use super::checkpoint_transfer::{FolderAccess, RankParts, collect_parts, read_parts};
 use super::snapshot::{RootState, Snapshot, StockState};
-use crate::comm::Comm;
 use crate::comm::comm::agree;
+use crate::comm::{Comm, Ranks};
 use crate::config::CheckpointConfig;
 use crate::errors::message;
 
@@ -28,19 +32,61 @@ pub(crate) struct RootPart {
 /// A checkpoint that is being written.
 struct PendingCheckpoint {
     env_steps: u64,
-    thread: JoinHandle<Result<Vec<CheckpointPart>, String>>,
+    work: PendingWork,
 }
 
-/// What a rank says of its part: still writing, or done, or failed.
+/// How far this rank's parts are.
+enum PendingWork {
+    Running(JoinHandle<Result<RankParts, String>>),
+    Ended(Result<RankParts, String>),
+}
+
+impl PendingWork {
+    /// Takes what the thread returned, if it has ended or is to be waited for.
+    fn advance(self, waits: bool) -> PendingWork {
+        match self {
+            PendingWork::Running(thread) if waits || thread.is_finished() => {
+                let broke_off = || Err("the writer of the checkpoint broke off".into());
+                PendingWork::Ended(thread.join().unwrap_or_else(|_| broke_off()))
+            }
+            work => work,
+        }
+    }
+
+    fn status(&self) -> PartStatus {
+        match self {
+            PendingWork::Running(_) => PartStatus::Writing,
+            PendingWork::Ended(Ok(parts)) if !parts.unsent.is_empty() => PartStatus::Unsent,
+            PendingWork::Ended(Ok(parts)) => PartStatus::Done(parts.written.clone()),
+            PendingWork::Ended(Err(message)) => PartStatus::Failed(message.clone()),
+        }
+    }
+}
+
+/// What a rank says of its parts.
 #[derive(Serialize, Deserialize)]
 enum PartStatus {
     Writing,
+    /// They are ready to be sent to rank 0.
+    Unsent,
     Done(Vec<CheckpointPart>),
     Failed(String),
 }
 
+/// What rank 0 makes of that.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Verdict {
+    /// Some rank still writes.
+    Wait,
+    /// All are done but for the sending.
+    Collect,
+    /// The checkpoint counts.
+    Committed,
+}
+
 pub(crate) struct CheckpointWriter<'a> {
     comm: &'a dyn Comm,
+    access: FolderAccess,
     checkpoints: Checkpoints,
     /// See [`Manifest::settings`].
     settings: String,
@@ -53,12 +99,14 @@ impl<'a> CheckpointWriter<'a> {
     /// `settings` as in [`Manifest::settings`].
     pub(crate) fn new(
         comm: &'a dyn Comm,
+        access: FolderAccess,
         output: &Path,
         settings: String,
         config: &CheckpointConfig,
     ) -> CheckpointWriter<'a> {
         CheckpointWriter {
             comm,
+            access,
             checkpoints: Checkpoints::new(output, config.keep),
             settings,
             every: Duration::try_from_secs_f64(config.every_s).unwrap_or(Duration::MAX),
@@ -91,79 +139,105 @@ impl<'a> CheckpointWriter<'a> {
         let began = Instant::now();
         self.last = began;
         let env_steps = snapshot.env_steps;
-        let folder = self.checkpoints.folder(env_steps);
-        let write = move || -> Result<Vec<CheckpointPart>, String> {
-            let mut parts = Vec::new();
-            for (stock, state) in &snapshot.stocks {
-                let part = write_part(&folder, &part_of(*stock), state);
-                parts.push(part.map_err(|e| e.to_string())?);
+        let (folder, is_seen) = (self.checkpoints.folder(env_steps), self.access.is_here());
+        let write = move || -> Result<RankParts, String> {
+            let mut parts = RankParts::default();
+            let mut bytes_written = 0;
+            let mut keep = |name: &str, bytes: Result<Vec<u8>, CheckpointError>| {
+                let bytes = bytes?;
+                bytes_written += bytes.len();
+                if is_seen {
+                    parts.written.push(write_part(&folder, name, &bytes)?);
+                } else {
+                    parts.unsent.push((name.into(), bytes));
+                }
+                Ok::<(), CheckpointError>(())
+            };
+            for (stock, state) in snapshot.stocks {
+                let name = part_of(stock);
+                keep(&name, encode_part(&folder, &name, &state)).map_err(|e| e.to_string())?;
             }
             if let (Some(state), Some(callbacks)) = (snapshot.root, callbacks) {
-                let part = write_part(&folder, ROOT, &RootPart { state, callbacks });
-                parts.push(part.map_err(|e| e.to_string())?);
+                let bytes = encode_part(&folder, ROOT, &RootPart { state, callbacks });
+                keep(ROOT, bytes).map_err(|e| e.to_string())?;
             }
-            let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
-            tracing::info!(env_steps, bytes, seconds = began.elapsed().as_secs_f64(), "written");
+            let seconds = began.elapsed().as_secs_f64();
+            tracing::info!(env_steps, bytes = bytes_written, seconds, is_seen, "written");
             Ok(parts)
         };
-        self.pending = Some(PendingCheckpoint { env_steps, thread: std::thread::spawn(write) });
+        let work = PendingWork::Running(std::thread::spawn(write));
+        self.pending = Some(PendingCheckpoint { env_steps, work });
         Ok(())
     }
 
     /// Asks all ranks whether they are done, and if so makes the checkpoint count. All ranks call
     /// it at the same bar.
     pub(crate) fn poll(&mut self) -> Result<()> {
-        let is_done = self.pending.as_ref().is_some_and(|pending| pending.thread.is_finished());
-        if self.is_writing() { self.settle(is_done) } else { Ok(()) }
+        self.settle(false)
     }
 
     /// Waits for the checkpoint that is being written, if one is.
     pub(crate) fn finish(&mut self) -> Result<()> {
-        if self.is_writing() { self.settle(true) } else { Ok(()) }
-    }
-
-    fn settle(&mut self, is_done: bool) -> Result<()> {
-        let Some(pending) = self.pending.take() else { return Ok(()) };
-        let env_steps = pending.env_steps;
-        let said = if is_done {
-            match pending.thread.join() {
-                Ok(Ok(parts)) => PartStatus::Done(parts),
-                Ok(Err(message)) => PartStatus::Failed(message),
-                Err(_) => PartStatus::Failed("the writer of the checkpoint broke off".into()),
-            }
-        } else {
-            self.pending = Some(pending);
-            PartStatus::Writing
-        };
-        let gathered = self.comm.gather_bytes(&serde_json::to_vec(&said)?);
-        let outcome =
-            if self.comm.is_root() { self.commit(env_steps, &gathered) } else { Ok(true) };
-        if outcome.is_err() {
-            self.checkpoints.discard(env_steps);
-        }
-        let committed = agree(self.comm, outcome.map_err(|e| message(&e)))?;
-        let mut committed = vec![u8::from(committed)];
-        self.comm.broadcast_bytes(&mut committed);
-        if committed == [0] && self.pending.is_none() {
-            // This rank was done before others; its parts are named again when they are.
-            self.pending = Some(PendingCheckpoint { env_steps, thread: done(said) });
+        while self.is_writing() {
+            self.settle(true)?;
         }
         Ok(())
     }
 
-    /// On rank 0: whether all ranks were done and the checkpoint now counts.
-    fn commit(&self, env_steps: u64, gathered: &[Vec<u8>]) -> Result<bool> {
-        let mut parts = Vec::new();
+    fn settle(&mut self, waits: bool) -> Result<()> {
+        let Some(PendingCheckpoint { env_steps, work }) = self.pending.take() else {
+            return Ok(());
+        };
+        let work = work.advance(waits);
+        let gathered = self.comm.gather_bytes(&serde_json::to_vec(&work.status())?);
+        let verdict = match self.comm.is_root() {
+            true => self.judge(env_steps, &gathered),
+            false => Ok(Verdict::Wait),
+        };
+        if verdict.is_err() {
+            self.checkpoints.discard(env_steps);
+        }
+        let verdict = agree(self.comm, verdict.map_err(|e| message(&e)))?;
+        let mut verdict = postcard::to_stdvec(&verdict)?;
+        self.comm.broadcast_bytes(&mut verdict);
+        let work = match postcard::from_bytes(&verdict)? {
+            Verdict::Wait => work,
+            Verdict::Collect => self.collect(env_steps, work)?,
+            Verdict::Committed => return Ok(()),
+        };
+        self.pending = Some(PendingCheckpoint { env_steps, work });
+        Ok(())
+    }
+
+    /// On rank 0: commits the checkpoint if all ranks are done.
+    fn judge(&self, env_steps: u64, gathered: &[Vec<u8>]) -> Result<Verdict> {
+        let (mut parts, mut verdict) = (Vec::new(), Verdict::Committed);
         for bytes in gathered {
             match serde_json::from_slice(bytes)? {
-                PartStatus::Writing => return Ok(false),
+                PartStatus::Writing => return Ok(Verdict::Wait),
                 PartStatus::Failed(message) => return Err(anyhow!(message)),
+                PartStatus::Unsent => verdict = Verdict::Collect,
                 PartStatus::Done(some) => parts.extend(some),
             }
         }
-        parts.sort_by(|a: &CheckpointPart, b| a.name.cmp(&b.name));
-        self.checkpoints.commit(&Manifest::new(env_steps, self.settings.clone(), parts))?;
-        Ok(true)
+        if let Verdict::Committed = verdict {
+            parts.sort_by(|a: &CheckpointPart, b| a.name.cmp(&b.name));
+            self.checkpoints.commit(&Manifest::new(env_steps, self.settings.clone(), parts))?;
+        }
+        Ok(verdict)
+    }
+
+    /// Sends the parts of all ranks to rank 0. All ranks are done by now.
+    fn collect(&self, env_steps: u64, work: PendingWork) -> Result<PendingWork> {
+        let PendingWork::Ended(Ok(parts)) = work else {
+            return Err(anyhow!("a rank was asked for parts that it does not have"));
+        };
+        let since = Instant::now();
+        let folder = self.checkpoints.folder(env_steps);
+        let thread = collect_parts(self.comm, &folder, parts);
+        let seconds = since.elapsed().as_secs_f64();
+        tracing::info!(env_steps, seconds, "training paused for parts over MPI");
+        Ok(PendingWork::Running(thread))
     }
 }
 
@@ -171,22 +245,29 @@ fn part_of(stock: usize) -> String {
     format!("stock-{stock:05}")
 }
 
-fn done(said: PartStatus) -> JoinHandle<Result<Vec<CheckpointPart>, String>> {
-    std::thread::spawn(move || match said {
-        PartStatus::Done(parts) => Ok(parts),
-        PartStatus::Failed(message) => Err(message),
-        PartStatus::Writing => unreachable!("a rank that still writes keeps its own thread"),
-    })
-}
-
-/// The state of a stock's worker in a checkpoint.
-pub(crate) fn read_stock(folder: &Path, stock: usize) -> Result<StockState> {
-    Ok(read_part(folder, &part_of(stock))?)
-}
-
-/// Rank 0's part of a checkpoint, which every rank needs for its counters and the weights.
-pub(crate) fn read_root(folder: &Path) -> Result<RootPart> {
-    Ok(read_part(folder, ROOT)?)
+/// A checkpoint as a rank resumes from it: rank 0's part, which every rank needs for its counters
+/// and the weights, and those of its own stocks. Called on every rank, with the stocks that each
+/// rank owns; `folder` is where this rank would see it.
+pub(super) fn read_checkpoint(
+    comm: &dyn Comm,
+    access: &FolderAccess,
+    folder: &Path,
+    ranks: Ranks,
+) -> Result<(RootPart, Vec<StockState>)> {
+    let names = |rank: usize| {
+        let own = ranks.owned(rank).map(part_of);
+        std::iter::once(ROOT.to_string()).chain(own).collect::<Vec<_>>()
+    };
+    let parts = read_parts(comm, access, folder, &names)?;
+    let decode = || -> Result<_> {
+        let names = names(comm.rank());
+        let mut parts = names.iter().zip(&parts);
+        let (name, bytes) = parts.next().context("a checkpoint without rank 0's part")?;
+        let root = decode_part(folder, name, bytes)?;
+        let stocks = parts.map(|(name, bytes)| Ok(decode_part(folder, name, bytes)?));
+        Ok((root, stocks.collect::<Result<Vec<_>>>()?))
+    };
+    Ok(agree(comm, decode().map_err(|e| message(&e)))?)
 }
 
 /// The settings in which two runs differ, as `key: old, now new`; empty where a checkpoint of the

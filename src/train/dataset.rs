@@ -15,6 +15,7 @@ use super::panel_cache::{file_name, prune, readable};
 use super::warmup::Warmup;
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
+use crate::compute::threads::at_once;
 use crate::config::{FeatureConfig, bars_per_stretch};
 use crate::errors::message;
 use crate::features::pipeline::{FORMULAS, Scaler, feature_names, panel_rows, raw_features};
@@ -245,8 +246,9 @@ impl DataPlan<'_> {
         let owned = self.ranks().owned(self.comm.rank());
         // How bars are read is digested by itself.
         let plain = LoadOptions::default();
-        let one = |stock: usize| fingerprint(self.source, &stocks[stock], load, &plain);
-        let mine: Result<Vec<String>, _> = owned.map(one).collect();
+        let one = |stock: &Symbol| fingerprint(self.source, stock, load, &plain);
+        let mine = at_once(self.source.requests_at_once(), &stocks[owned], one);
+        let mine: Result<Vec<String>, _> = mine.into_iter().collect();
         let mine = agree(self.comm, mine)?.join("\n");
         Ok(lines(&self.comm.gather_bytes(mine.as_bytes())))
     }

@@ -21,6 +21,7 @@ pub mod attempts;
 mod buffer;
 pub mod callbacks;
 pub(crate) mod checkpoint;
+mod checkpoint_transfer;
 pub(crate) mod checkpoint_writer;
 pub(crate) mod compress;
 pub mod dataset;

@@ -70,14 +70,6 @@ impl<'a> Training<'a> {
         Ok(Training::Asynchronous(Box::new(run), Box::new(evaluations), record.map(Box::new)))
     }
 
-    /// This rank's stocks, in the order of its workers.
-    pub(crate) fn stocks(&self) -> Vec<usize> {
-        match self {
-            Training::Lockstep(trainer) => trainer.stocks(),
-            Training::Asynchronous(run, ..) => run.stocks(),
-        }
-    }
-
     /// Restores a snapshot of the same run.
     pub(crate) fn restore(&mut self, root: RootState, stocks: Vec<StockState>) -> Result<()> {
         match self {

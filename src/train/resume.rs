@@ -1,16 +1,17 @@
 //! Checkpoints of a run: which one it resumes from, and how its callbacks come to write new ones.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::callbacks::{Callbacks, Ending, TrainingInterval, TrainingStart};
 use super::checkpoint::Checkpoints;
-use super::checkpoint_writer::{CheckpointWriter, RootPart, differences, read_root, read_stock};
+use super::checkpoint_transfer::{FolderAccess, place_of};
+use super::checkpoint_writer::{CheckpointWriter, differences};
 use super::dataset::PreparedData;
 use super::evaluation::Evaluation;
-use super::snapshot::{Snapshot, StockState};
+use super::snapshot::Snapshot;
 use super::worker::Worker;
 use crate::comm::Comm;
 use crate::comm::comm::agree;
@@ -23,10 +24,10 @@ use crate::market::{Period, Symbol};
 pub(super) enum ResumePoint {
     /// From the beginning.
     Start,
-    /// The newest whole checkpoint, of a run with the same settings.
-    Checkpoint(PathBuf),
-    /// The last checkpoint of a finished run with fewer episodes.
-    GoOn(PathBuf),
+    /// The newest whole checkpoint, of a run with the same settings; the name of its folder.
+    Checkpoint(String),
+    /// The last checkpoint of a finished run with fewer episodes; the name of its folder.
+    GoOn(String),
     /// Nowhere: it is finished.
     Finished,
 }
@@ -34,22 +35,73 @@ pub(super) enum ResumePoint {
 /// From where a run with these `settings` resumes, the same on every rank. `settings` as in
 /// [`super::checkpoint::Manifest::settings`].
 ///
-/// Errors: the newest checkpoint is of a run with other settings.
+/// Errors: the newest checkpoint is of a run with other settings; a machine that does not see rank
+/// 0's results folder has a newer checkpoint of this run in its own.
 pub(super) fn find_resume_point(
     comm: &dyn Comm,
+    access: &FolderAccess,
     output: &Path,
     config: &CheckpointConfig,
     settings: &str,
     callbacks: &mut dyn Callbacks,
 ) -> Result<ResumePoint> {
     let checkpoints = Checkpoints::new(output, config.keep);
+    let elsewhere = match access.is_here() {
+        true => None,
+        false => progress_kept(&checkpoints).map(|kept| (kept, place_of(output))),
+    };
+    let elsewhere = comm.gather_bytes(&postcard::to_stdvec(&elsewhere)?);
     let found = match comm.is_root() {
-        true => resume_point(&checkpoints, settings, callbacks).map_err(|e| message(&e)),
+        true => newest_here(&checkpoints, settings, &elsewhere)
+            .and_then(|()| resume_point(&checkpoints, settings, callbacks))
+            .map_err(|e| message(&e)),
         false => Ok(ResumePoint::Start),
     };
     let mut bytes = postcard::to_stdvec(&agree(comm, found)?)?;
     comm.broadcast_bytes(&mut bytes);
     Ok(postcard::from_bytes(&bytes)?)
+}
+
+/// How far a run with these settings came, by what is kept of it; later is more.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+enum KeptProgress {
+    /// Environment steps at the newest whole checkpoint.
+    Checkpoint(u64),
+    Finished,
+}
+
+/// What is kept in a results folder, and the settings of that run; a rank knows its own settings only
+/// as far as they concern its stocks.
+fn progress_kept(checkpoints: &Checkpoints) -> Option<(KeptProgress, String)> {
+    if let Some(mark) = checkpoints.finished() {
+        return Some((KeptProgress::Finished, mark.settings));
+    }
+    let (_, manifest) = checkpoints.latest(|_, _| {})?;
+    Some((KeptProgress::Checkpoint(manifest.env_steps), manifest.settings))
+}
+
+/// Errors: one of `elsewhere`, what other machines have in folders of their own and where, is of the
+/// run with these settings and newer than what rank 0 has.
+fn newest_here(checkpoints: &Checkpoints, settings: &str, elsewhere: &[Vec<u8>]) -> Result<()> {
+    let is_this_run = |(_, of): &(KeptProgress, String)| of == settings;
+    let here = progress_kept(checkpoints).filter(is_this_run).map(|(at, _)| at);
+    for bytes in elsewhere {
+        let found: Option<((KeptProgress, String), String)> = postcard::from_bytes(bytes)?;
+        let found = found.filter(|(kept, _)| is_this_run(kept) && Some(kept.0) > here);
+        let Some(((there, _), place)) = found else { continue };
+        let kept = |at: Option<KeptProgress>| match at {
+            Some(KeptProgress::Finished) => "the finished run".to_string(),
+            Some(KeptProgress::Checkpoint(steps)) => format!("a checkpoint at {steps} steps"),
+            None => "none of it".into(),
+        };
+        return Err(anyhow!(
+            "--resume: {place} has {} of this run, rank 0 has {}; run rank 0 on that machine, or \
+             copy that folder to rank 0's",
+            kept(Some(there)),
+            kept(here)
+        ));
+    }
+    Ok(())
 }
 
 fn resume_point(
@@ -75,16 +127,17 @@ fn resume_point(
         callbacks.on_message(line);
         return Ok(ResumePoint::Start);
     };
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let differing = differences(&manifest.settings, settings);
     if differing.is_empty() {
         let line = format!("resuming from the checkpoint at {} steps", manifest.env_steps);
         callbacks.on_message(&line);
-        return Ok(ResumePoint::Checkpoint(folder));
+        return Ok(ResumePoint::Checkpoint(name));
     }
     let is_finished = finished.as_deref() == Some(&manifest.settings);
     if is_finished && let Some((before, now)) = more_episodes(&manifest.settings, settings) {
         callbacks.on_message(&format!("the run has {before} episodes; going on to {now}"));
-        return Ok(ResumePoint::GoOn(folder));
+        return Ok(ResumePoint::GoOn(name));
     }
     Err(anyhow!(
         "--resume: {} belongs to a run with other settings ({}); \
@@ -105,20 +158,6 @@ fn more_episodes(before: &str, now: &str) -> Option<(u32, u32)> {
     };
     let ((before, others_before), (now, others)) = (episodes(before)?, episodes(now)?);
     (now > before && others_before == others).then_some((before, now))
-}
-
-/// Rank 0's part of a checkpoint, and those of a rank's own stocks. Every rank reads its own.
-pub(super) fn read_checkpoint(
-    comm: &dyn Comm,
-    folder: &Path,
-    own: &[usize],
-) -> Result<(RootPart, Vec<StockState>)> {
-    let read = || -> Result<_> {
-        let root = read_root(folder)?;
-        let stocks: Result<Vec<_>> = own.iter().map(|&stock| read_stock(folder, stock)).collect();
-        Ok((root, stocks?))
-    };
-    Ok(agree(comm, read().map_err(|e| message(&e)))?)
 }
 
 /// Callbacks of a run that keeps checkpoints, where there is a keeper: it is told what it needs,
@@ -217,6 +256,40 @@ impl Callbacks for Kept<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::checkpoint::{Manifest, write_part};
+
+    /// Rank 0 has 600 steps; another machine has less, as much, more, all, or another run.
+    #[test]
+    fn a_newer_checkpoint_on_another_machine_is_an_error_that_names_the_machine() {
+        let place = tempfile::tempdir().unwrap();
+        let of = |name: &str, env_steps: u64| {
+            let checkpoints = Checkpoints::new(&place.path().join(name), 3);
+            let part = write_part(&checkpoints.folder(env_steps), "root", b"state").unwrap();
+            checkpoints.commit(&Manifest::new(env_steps, "seed = 1".into(), vec![part])).unwrap();
+            checkpoints
+        };
+        let here = of("here", 600);
+        let check = |here: &Checkpoints, there: &Checkpoints| {
+            let there = progress_kept(there).map(|kept| (kept, "node2:/results".to_string()));
+            let told = [None, there].map(|it| postcard::to_stdvec(&it).unwrap());
+            newest_here(here, "seed = 1", &told).map_err(|e| e.to_string())
+        };
+        assert_eq!(check(&here, &of("300", 300)), Ok(()));
+        assert_eq!(check(&here, &of("600", 600)), Ok(()));
+        let error = check(&here, &of("900", 900)).unwrap_err();
+        assert!(error.contains("900 steps") && error.contains("600 steps"), "{error}");
+        let other = Checkpoints::new(&place.path().join("other"), 3);
+        let part = write_part(&other.folder(900), "root", b"state").unwrap();
+        other.commit(&Manifest::new(900, "seed = 2".into(), vec![part])).unwrap();
+        assert_eq!(check(&here, &other), Ok(()));
+        let finished = of("finished", 900);
+        finished.mark_finished("seed = 1").unwrap();
+        let nothing = Checkpoints::new(&place.path().join("nothing"), 3);
+        let error = check(&nothing, &finished).unwrap_err();
+        for part in ["node2:/results", "the finished run", "none of it"] {
+            assert!(error.contains(part), "{part:?} is missing in: {error}");
+        }
+    }
 
     #[test]
     fn a_run_goes_on_with_more_episodes_and_nothing_else() {

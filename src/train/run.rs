@@ -12,7 +12,8 @@ use thiserror::Error;
 use super::attempts::ChosenWeights;
 use super::callbacks::{Callbacks, Ending, TrainingStart};
 use super::checkpoint::Checkpoints;
-use super::checkpoint_writer::CheckpointWriter;
+use super::checkpoint_transfer::FolderAccess;
+use super::checkpoint_writer::{CheckpointWriter, read_checkpoint};
 use super::dataset::{PanelNote, PreparedData};
 use super::evaluation::{Evaluation, EvaluationResult, Policy, evaluate};
 use super::importance::{self, FeatureImportance, MeasuredPolicy};
@@ -21,7 +22,7 @@ use super::model::{MODEL_FILE, Model, SETTINGS_FILE};
 use super::modes::Training;
 use super::peer_view::{PeerView, Sampling};
 use super::quarters;
-use super::resume::{Kept, ResumePoint, find_resume_point, read_checkpoint};
+use super::resume::{Kept, ResumePoint, find_resume_point};
 pub use super::run_data::{RunData, data_plan};
 use super::selection::{RowSplit, ValidationScore};
 use super::setup::{self, Setup, agent_terms, network_shape};
@@ -123,11 +124,19 @@ pub fn run(
     let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
     let shape = network_shape(&config.network, &config.env, &train);
     let settings = checkpoint_settings(&config, [&train, &eval])?;
-    let found = match checkpointing {
-        Checkpointing::Resume => {
-            find_resume_point(comm, &config.output, &config.checkpoint, &settings, callbacks)?
+    let (output, keeping) = (&config.output, &config.checkpoint);
+    let access = match checkpointing {
+        Checkpointing::Off => None,
+        Checkpointing::On | Checkpointing::Resume => Some(FolderAccess::find(comm, output)?),
+    };
+    if let Some(notice) = access.as_ref().and_then(FolderAccess::notice) {
+        callbacks.on_message(&notice);
+    }
+    let found = match &access {
+        Some(access) if checkpointing == Checkpointing::Resume => {
+            find_resume_point(comm, access, output, keeping, &settings, callbacks)?
         }
-        Checkpointing::Off | Checkpointing::On => ResumePoint::Start,
+        _ => ResumePoint::Start,
     };
     if found == ResumePoint::Finished {
         let RunConfig { output, episodes, .. } = config;
@@ -152,8 +161,11 @@ pub fn run(
     let mut training = Training::new(setup, config.sync, &config.asynchronous, &eval)?;
     let mut resumed = None;
     let goes_on = matches!(found, ResumePoint::GoOn(_));
-    if let ResumePoint::Checkpoint(folder) | ResumePoint::GoOn(folder) = &found {
-        let (root, stocks) = read_checkpoint(comm, folder, &training.stocks())?;
+    if let (ResumePoint::Checkpoint(name) | ResumePoint::GoOn(name), Some(access)) =
+        (&found, &access)
+    {
+        let folder = Checkpoints::new(output, keeping.keep).named(name);
+        let (root, stocks) = read_checkpoint(comm, access, &folder, setup.ranks())?;
         training.restore(root.state, stocks)?;
         resumed = Some(root.callbacks);
     }
@@ -167,9 +179,8 @@ pub fn run(
         goes_on,
     };
     agree(comm, callbacks.on_training_start(&start).map_err(|e| message(&e)))?;
-    let keeps = checkpointing != Checkpointing::Off;
-    let checkpoint_writer = keeps
-        .then(|| CheckpointWriter::new(comm, &config.output, settings.clone(), &config.checkpoint));
+    let checkpoint_writer =
+        access.map(|access| CheckpointWriter::new(comm, access, output, settings.clone(), keeping));
     let mut kept = Kept { checkpoint_writer, callbacks };
     let outcome = training.run(&setup, &eval, &mut kept)?;
     kept.callbacks.on_training_end(outcome.ending)?;

@@ -226,3 +226,22 @@ fn without_mpirun_parallel_mode_says_what_is_missing() {
     let mut command = place.program(&args);
     refused(command.env("PATH", place.path("empty")), &["mpirun", "--mode single"]);
 }
+
+/// `srun` without `--mpi`: every process would do the whole work.
+#[test]
+fn processes_of_one_slurm_step_that_do_not_know_each_other_are_refused() {
+    let place = Place::new();
+    let start = |number: &str, args: &[&str]| {
+        let mut command = place.program(args);
+        command.env("SLURM_PROCID", number).env("SLURM_STEP_NUM_TASKS", "3");
+        command
+    };
+    let train = short(&["--stocks", "AAPL", "--mode", "parallel"]);
+    let expected = ["srun started 3 processes", "srun --mpi=pmix"];
+    refused(&mut start("0", &train), &expected);
+    refused(&mut start("0", &short(&["--stocks", "AAPL"])), &expected);
+    let other = run(&mut start("2", &train));
+    assert_eq!(other.status.code(), Some(2));
+    assert!(other.stderr.is_empty(), "one line is enough: {other:?}");
+    assert!(!place.path("results").exists());
+}

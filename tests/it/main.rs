@@ -20,6 +20,7 @@ mod libtorch;
 mod lost_ranks;
 mod machine;
 mod oracle;
+mod private_outputs;
 mod process_tree;
 mod program;
 mod results;

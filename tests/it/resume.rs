@@ -194,6 +194,28 @@ fn a_stopped_run_can_be_resumed() {
     assert_same(&place, "whole", "resumed");
 }
 
+/// As where a batch system signals every process of a job, and its launcher does as well.
+#[test]
+fn ranks_that_are_told_twice_to_stop_write_the_model() {
+    let place = Place::new();
+    let flags = ["--episodes", "100000", "--eval-every", "100000", "--checkpoint-every", "inf"];
+    let flags = args(&[&flags[..], &["--mode", "parallel", "--output", "stopped"]].concat());
+    let mut child = spawn(place.mpirun(3, &flags));
+    let metrics = place.path("stopped/metrics.jsonl");
+    while std::fs::read_to_string(&metrics).unwrap_or_default().lines().count() < 3 {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before it was stopped");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for _ in 0..2 {
+        let mut kill = Command::new("kill");
+        kill.arg("-TERM").args(children(child.id()).iter().map(u32::to_string));
+        run(&mut kill);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(newest_checkpoint(&place, "stopped").is_some());
+    assert!(place.path("stopped/trained_model.pth").exists());
+}
+
 #[test]
 fn a_run_that_started_its_own_ranks_restarts_them_when_one_dies_or_hangs() {
     let place = Place::new();

@@ -4,6 +4,8 @@
 //! `DQN_TEST_AZURE_CONNECTION_STRING`.
 
 mod fetch;
+mod hostile;
+mod pooled;
 pub(crate) mod server;
 
 use std::io;

@@ -106,13 +106,16 @@ test_places() {
   check in_the_current_folder beside "$(cd "$work/elsewhere" && "$run" printenv KEY 2>&1)"
 }
 
-test_mistakes() { # after test_places: no file beside the script any more
+test_no_file() { # after test_places: no file beside the script any more
+  check without_a_file 'trader --data bars ' "$(cd / && "$run" dqn-trader --data bars 2>&1)"
+  check keys_of_the_environment 'trader  shell' "$(cd / && KEY=shell "$run" dqn-trader 2>&1)"
+}
+
+test_mistakes() {
   local output status=0
-  output=$(cd / && "$run" dqn-trader 2>&1) || status=$?
-  [[ $output == "error: no .cloudkeys/api_keys.env in "*cloudkeys.example* && $output != *$'\n'* ]] && output=as_wanted
-  check no_key_file "2 as_wanted" "$status $output"
-  status=0
-  output=$(cd / && OMPI_COMM_WORLD_RANK=3 "$run" dqn-trader 2>&1) || status=$?
+  mkdir "$work/clone/.cloudkeys"
+  printf 'no assignment\n' >"$keys"
+  output=$(OMPI_COMM_WORLD_RANK=3 "$run" dqn-trader 2>&1) || status=$?
   check other_ranks_are_silent "2 " "$status $output"
   status=0
   output=$("$run" 2>&1) || status=$?
@@ -124,6 +127,7 @@ test_values
 test_lines
 test_environment
 test_places
+test_no_file
 test_mistakes
 [ $failed -eq 0 ] && verdict=ok || verdict=FAILED
 printf '\ntest result: %s. %d passed; %d failed; 0 ignored\n' "$verdict" $passed $failed

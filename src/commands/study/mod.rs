@@ -60,7 +60,7 @@ pub(crate) fn study(
     };
     let _lock = agree(comm, locked)?;
     let plan = agreed(comm, plan(&setting.config, study))?;
-    let stop = stop_on_signals()?;
+    let stop = stop_on_signals(comm.size() > 1)?;
     let opened = match comm.is_root() {
         true => bars_digest(&plan.base, setting.data())
             .and_then(|bars| open(&plan, bars, args.train.resume, &setting.progress))

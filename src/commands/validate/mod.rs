@@ -63,7 +63,7 @@ pub(crate) fn validate(args: &ValidateArgs, progress: &Progress) -> Result<Optio
     let _lock = FolderLock::take(&args.output)?;
     let seeds = args.seeds.unwrap_or(SEEDS[usize::from(args.quick)]);
     check_settings(&args.set)?;
-    let stop = stop_on_signals()?;
+    let stop = stop_on_signals(false)?;
     let run = |rows: &[&ValidationRow], without: &[&str], seeds: u64| {
         outcomes(rows, without, seeds, args, progress, &stop)
     };

@@ -1,53 +1,47 @@
 //! Day files in an Azure Blob container, or in Azurite.
 
+mod listing;
+mod transport;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
-use azure_core::error::ErrorKind;
-use azure_core::prelude::{Metadata, NextMarker};
+use azure_core::prelude::Metadata;
 use azure_core::{RetryOptions, StatusCode};
 use azure_storage::CloudLocation;
-use azure_storage_blobs::container::operations::list_blobs::ListBlobsResponse;
 use azure_storage_blobs::prelude::{ClientBuilder, ContainerClient};
-use chrono::Datelike;
 use futures::StreamExt;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
 use super::connection::{Secrets, StorageAccount};
 use super::retry_policy::{
     CONNECTING, RUNNING, RequestFailure, RequestFault, RetryPolicy, with_retries,
 };
-use super::{DayFile, MOST_FILE_BYTES, ROOT, Store, folder_symbol, key_date, sha256_hex};
+use super::{
+    DayFile, MOST_CONNECTIONS, MOST_FILE_BYTES, ROOT, Store, folder_symbol, not_as_listed,
+    sha256_hex,
+};
 use crate::errors::Cause;
 use crate::market::bar::{Period, Symbol};
 use crate::market::error::MarketError;
 use crate::market::runtime::silent_runtime;
-
-/// Periods of up to this many calendar years are listed year by year, longer ones at once.
-const YEARS_LISTED_ONE_BY_ONE: i32 = 4;
+use listing::{KnownListings, Listing};
 
 /// A blob up to this size is read by one request, and so is of one version. The crate's default
 /// parts of 16 MiB end with one below 4 MiB, for which it requests a CRC-64, which Azurite does not
 /// support.
 const ONE_REQUEST_BYTES: u64 = 1 << 32;
 
-/// Of 5,000 blobs each: 200 years of day files are 11 pages.
-const MOST_PAGES: usize = 1_000;
+/// A connection can be used again a moment after its answer was read; who asks before opens another.
+const UNTIL_REUSABLE: Duration = Duration::from_millis(2);
 
 /// Metadata key of the SHA-256 of a blob's content, in hex.
 const SHA256: &str = "sha256";
-
-/// What a listing returns.
-#[derive(Clone, Copy)]
-enum Listing {
-    /// The folders of the next level.
-    Folders,
-    Blobs,
-    /// Blobs with their metadata.
-    Metadata,
-}
 
 /// What is known of a blob's content without reading it.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +60,11 @@ pub struct AzureStore {
     endpoint: String,
     container: ContainerClient,
     secrets: Secrets,
+    /// What was listed so far. A stock's files are taken for the same as long as this store is
+    /// open, but for those that it writes itself.
+    listings: KnownListings,
+    /// Requests that may run at once, each with a connection.
+    connections: Arc<Semaphore>,
     /// None after the drop only.
     runtime: Option<Runtime>,
 }
@@ -89,8 +88,15 @@ impl AzureStore {
             uri: account.endpoint.as_str().trim_end_matches('/').into(),
         };
         // `patiently` retries, including the reading of bodies.
+        let transport = transport::pooled().map_err(|error| MarketError::Store {
+            place: "HTTP client".into(),
+            what: format!("cannot be created: {error}"),
+            hint: "check this machine's certificates and proxy settings".into(),
+            cause: None,
+        })?;
         let client = ClientBuilder::with_location(location, account.credentials)
             .retry(RetryOptions::none())
+            .transport(transport)
             .container_client(container);
         let runtime = silent_runtime("azure").map_err(|error| MarketError::Store {
             place: "tokio runtime".into(),
@@ -104,54 +110,12 @@ impl AzureStore {
             container_name: container.into(),
             container: client,
             secrets: account.secrets,
+            listings: KnownListings::default(),
+            connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
             runtime: Some(runtime),
         };
         store.page(CONNECTING, &format!("{ROOT}/"), Listing::Folders, None)?;
         Ok(store)
-    }
-
-    /// One page of the blobs that begin with `prefix`.
-    fn page(
-        &self,
-        policy: RetryPolicy,
-        prefix: &str,
-        shape: Listing,
-        marker: Option<NextMarker>,
-    ) -> Result<ListBlobsResponse, MarketError> {
-        let mut request = self.container.list_blobs().prefix(prefix.to_string());
-        match shape {
-            Listing::Folders => request = request.delimiter("/"),
-            Listing::Blobs => {}
-            Listing::Metadata => request = request.include_metadata(true),
-        }
-        if let Some(marker) = marker {
-            request = request.marker(marker);
-        }
-        let page = self.run(policy, move || {
-            let mut pages = request.clone().into_stream();
-            async move {
-                let page = pages.next().await;
-                page.unwrap_or_else(|| Err(azure_core::Error::message(ErrorKind::Io, "no page")))
-            }
-        });
-        page.map_err(|failure| self.error(failure, None))
-    }
-
-    /// All pages of a listing.
-    fn pages(&self, prefix: &str, shape: Listing) -> Result<Vec<ListBlobsResponse>, MarketError> {
-        let mut pages = vec![self.page(RUNNING, prefix, shape, None)?];
-        while let Some(marker) = pages.last().and_then(|page| page.next_marker.clone()) {
-            if pages.len() == MOST_PAGES {
-                return Err(MarketError::Store {
-                    place: self.place(),
-                    what: format!("the listing of {prefix} does not end after {MOST_PAGES} pages"),
-                    hint: "check that the endpoint is Azure's".into(),
-                    cause: None,
-                });
-            }
-            pages.push(self.page(RUNNING, prefix, shape, Some(marker))?);
-        }
-        Ok(pages)
     }
 
     /// By key, size and SHA-256 of every blob of a stock. The SHA-256 is there if the program that
@@ -161,14 +125,14 @@ impl AzureStore {
         symbol: &Symbol,
     ) -> Result<HashMap<String, BlobDigest>, MarketError> {
         let mut digests = HashMap::new();
-        for page in self.pages(&format!("{ROOT}/{symbol}/"), Listing::Metadata)? {
+        self.each_page(&format!("{ROOT}/{symbol}/"), Listing::Metadata, |page| {
             for blob in page.blobs.blobs() {
                 let metadata = blob.metadata.as_ref();
                 let sha256 = metadata.and_then(|metadata| metadata.get(SHA256)).cloned();
                 let size_bytes = blob.properties.content_length;
                 digests.insert(blob.name.clone(), BlobDigest { size_bytes, sha256 });
             }
-        }
+        })?;
         Ok(digests)
     }
 
@@ -186,14 +150,19 @@ impl AzureStore {
         let runtime =
             self.runtime.as_ref().expect("the runtime is there until the store is dropped");
         let (reply, answer) = mpsc::sync_channel(1);
+        let connections = self.connections.clone();
         runtime.spawn(async move {
+            // Waiting for it counts for no time limit.
+            let connection = connections.acquire().await;
             let _ = reply.send(with_retries(policy, request).await);
+            sleep(UNTIL_REUSABLE).await;
+            drop(connection);
         });
         answer.recv().expect("a request to Azure panicked")
     }
 
-    /// A blob's content.
-    fn read(&self, key: &str) -> Result<Vec<u8>, RequestFailure> {
+    /// A blob's content, up to `most` bytes; None if it is longer.
+    fn read(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, RequestFailure> {
         let blob = self.container.blob_client(key);
         let content = self.run(RUNNING, move || {
             let mut parts = blob.get().chunk_size(ONE_REQUEST_BYTES).into_stream();
@@ -203,15 +172,12 @@ impl AzureStore {
                     let mut data = part?.data;
                     while let Some(bytes) = data.next().await {
                         content.extend_from_slice(&bytes?);
-                        if content.len() as u64 > MOST_FILE_BYTES {
-                            return Err(azure_core::Error::message(
-                                ErrorKind::DataConversion,
-                                "the blob is larger than 1 GB",
-                            ));
+                        if content.len() as u64 > most {
+                            return Ok(None);
                         }
                     }
                 }
-                Ok(content)
+                Ok(Some(content))
             }
         });
         match content {
@@ -219,7 +185,7 @@ impl AzureStore {
             Err(RequestFailure {
                 fault: RequestFault::Status { status: StatusCode::RequestedRangeNotSatisfiable, .. },
                 ..
-            }) => Ok(Vec::new()),
+            }) => Ok(Some(Vec::new())),
             content => content,
         }
     }
@@ -291,45 +257,44 @@ impl Store for AzureStore {
     }
 
     fn list(&self, symbol: &Symbol, period: &Period) -> Result<Vec<DayFile>, MarketError> {
-        let mut files = Vec::new();
-        for prefix in prefixes(symbol, period) {
-            for page in self.pages(&prefix, Listing::Blobs)? {
-                for blob in page.blobs.blobs() {
-                    let date = key_date(symbol, &blob.name).filter(|d| period.contains(*d));
-                    let Some(date) = date else { continue };
-                    files.push(DayFile {
-                        key: blob.name.clone(),
-                        date,
-                        etag: blob.properties.etag.to_string(),
-                        size_bytes: blob.properties.content_length,
-                    });
-                }
-            }
-        }
-        files.sort_by_key(|file| file.date);
-        Ok(files)
+        self.days(symbol, period)
     }
 
     fn symbols(&self) -> Result<Vec<Symbol>, MarketError> {
         let root = format!("{ROOT}/");
         let mut symbols = Vec::new();
-        for page in self.pages(&root, Listing::Folders)? {
+        self.each_page(&root, Listing::Folders, |page| {
             for folder in page.blobs.prefixes() {
                 let name = folder.name.strip_prefix(&root).and_then(|n| n.strip_suffix('/'));
                 symbols.extend(name.and_then(folder_symbol));
             }
-        }
+        })?;
         symbols.sort();
         Ok(symbols)
     }
 
     fn get(&self, key: &str) -> Result<Vec<u8>, MarketError> {
-        self.read(key).map_err(|failure| self.error(failure, Some(key)))
+        let content = self.read(key, MOST_FILE_BYTES);
+        content.map_err(|failure| self.error(failure, Some(key)))?.ok_or_else(|| too_long(key))
+    }
+
+    fn get_listed(&self, file: &DayFile) -> Result<Vec<u8>, MarketError> {
+        let DayFile { key, size_bytes, .. } = file;
+        if *size_bytes > MOST_FILE_BYTES {
+            return Err(too_long(key));
+        }
+        let content = self.read(key, *size_bytes);
+        match content.map_err(|failure| self.error(failure, Some(key)))? {
+            Some(bytes) if bytes.len() as u64 == *size_bytes => Ok(bytes),
+            Some(bytes) => Err(not_as_listed(file, &format!("read {}", bytes.len()))),
+            None => Err(not_as_listed(file, "there were more to read")),
+        }
     }
 
     fn find(&self, key: &str) -> Result<Option<Vec<u8>>, MarketError> {
-        match self.read(key) {
-            Ok(bytes) => Ok(Some(bytes)),
+        match self.read(key, MOST_FILE_BYTES) {
+            Ok(Some(bytes)) => Ok(Some(bytes)),
+            Ok(None) => Err(too_long(key)),
             Err(RequestFailure {
                 fault: RequestFault::Status { status: StatusCode::NotFound, code },
                 ..
@@ -347,6 +312,7 @@ impl Store for AzureStore {
             let request = blob.put_block_blob(body.clone()).metadata(metadata.clone());
             async move { request.await.map(|_| ()) }
         });
+        self.listings.forget(key);
         done.map_err(|failure| self.error(failure, Some(key)))
     }
 
@@ -385,42 +351,18 @@ fn check_container_name(name: &str) -> Result<(), MarketError> {
     })
 }
 
-/// Prefixes that together cover a stock's keys in a period, with one or a few requests each. A
-/// stock has about 252 blobs a year, and a page holds 5,000.
-fn prefixes(symbol: &Symbol, period: &Period) -> Vec<String> {
-    let folder = format!("{ROOT}/{symbol}/");
-    let (start, end) = (period.start, period.end);
-    if (start.year(), start.month()) == (end.year(), end.month()) {
-        vec![format!("{folder}{:04}/{:02}/", start.year(), start.month())]
-    } else if end.year() - start.year() < YEARS_LISTED_ONE_BY_ONE {
-        (start.year()..=end.year()).map(|year| format!("{folder}{year:04}/")).collect()
-    } else {
-        vec![folder]
+fn too_long(key: &str) -> MarketError {
+    MarketError::File {
+        file: key.into(),
+        what: format!("is larger than {} MB", MOST_FILE_BYTES >> 20),
+        hint: "no day of bars is: remove or replace it".into(),
+        cause: None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::NaiveDate;
-
-    #[test]
-    fn listings_are_narrowed_to_month_year_or_stock() {
-        let symbol: Symbol = "AAPL".parse().unwrap();
-        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
-        let cases: [(&str, &str, &[&str]); 4] = [
-            ("2020-02-03", "2020-02-28", &["2020/02/"]),
-            ("2020-02-03", "2020-03-01", &["2020/"]),
-            ("2018-12-31", "2020-01-01", &["2018/", "2019/", "2020/"]),
-            ("2000-01-01", "2020-12-31", &[""]),
-        ];
-        for (start, end, expected) in cases {
-            let period = Period { start: day(start), end: day(end) };
-            let expected: Vec<_> =
-                expected.iter().map(|tail| format!("stocks_intraday/AAPL/{tail}")).collect();
-            assert_eq!(prefixes(&symbol, &period), expected);
-        }
-    }
 
     #[test]
     fn container_names_follow_azures_rules() {

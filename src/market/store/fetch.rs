@@ -166,15 +166,7 @@ impl DayFetcher {
         if let Some(bytes) = self.cache.as_ref().and_then(|cache| cache.get(file)) {
             return Ok(bytes);
         }
-        let bytes = self.store.get(&file.key)?;
-        if bytes.len() as u64 != file.size_bytes {
-            return Err(MarketError::File {
-                file: file.key.clone(),
-                what: format!("listed with {} bytes, read {}", file.size_bytes, bytes.len()),
-                hint: "another program is writing to it; run again when it is done".into(),
-                cause: None,
-            });
-        }
+        let bytes = self.store.get_listed(file)?;
         if let Some(cache) = &self.cache {
             cache.put(file, &bytes);
         }

@@ -34,7 +34,10 @@ pub use local::LocalStore;
 const ROOT: &str = "stocks_intraday";
 
 /// Largest day file that is read. A day of bars of a second is below 2 MB.
-const MOST_FILE_BYTES: u64 = 1 << 30;
+const MOST_FILE_BYTES: u64 = 128 << 20;
+
+/// Connections to a remote store at once, of a process.
+pub(crate) const MOST_CONNECTIONS: usize = 32;
 
 /// One day of one stock, as listed by a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +62,16 @@ pub trait Store: Send + Sync {
     fn symbols(&self) -> Result<Vec<Symbol>, MarketError>;
     /// The bytes of a file. Errors: there is none, or it cannot be read.
     fn get(&self, key: &str) -> Result<Vec<u8>, MarketError>;
+    /// The bytes of a file as it was listed. Errors: those of [`Store::get`]; it has another length
+    /// by now.
+    fn get_listed(&self, file: &DayFile) -> Result<Vec<u8>, MarketError> {
+        let bytes = self.get(&file.key)?;
+        if bytes.len() as u64 == file.size_bytes {
+            Ok(bytes)
+        } else {
+            Err(not_as_listed(file, &format!("read {}", bytes.len())))
+        }
+    }
     /// Like [`Store::get`]; None if there is no such file.
     fn find(&self, key: &str) -> Result<Option<Vec<u8>>, MarketError>;
     /// Writes atomically: the whole file or nothing.
@@ -66,6 +79,15 @@ pub trait Store: Send + Sync {
     /// Whether `get` is so expensive that [`fetch_days`] should cache on disk.
     fn is_remote(&self) -> bool {
         false
+    }
+}
+
+fn not_as_listed(file: &DayFile, what: &str) -> MarketError {
+    MarketError::File {
+        file: file.key.clone(),
+        what: format!("listed with {} bytes, {what}", file.size_bytes),
+        hint: "another program is writing to it; run again when it is done".into(),
+        cause: None,
     }
 }
 

@@ -122,11 +122,6 @@ impl<'a> Asynchronous<'a> {
         Ok(())
     }
 
-    /// This rank's stocks, in the order of its workers.
-    pub(crate) fn stocks(&self) -> Vec<usize> {
-        self.async_workers.iter().map(|async_worker| async_worker.worker.stock()).collect()
-    }
-
     /// Where the run is; on rank 0.
     pub(crate) fn server(&self) -> Option<&ServerState> {
         self.root.as_ref().map(AsyncServer::state)

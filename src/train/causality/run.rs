@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::trace::{GIVEN, Trace};
 use super::world::CausalityCase;
-use crate::comm::comm::{OnMessage, StreamWork};
+use crate::comm::comm::{MessageFor, OnMessage, StreamWork};
 use crate::comm::local::LocalComm;
 use crate::comm::{Comm, CommError, MessageStamp, Ranks, Tag};
 use crate::config::RunConfig;
@@ -286,6 +286,10 @@ impl Comm for RecordingComm<'_> {
 
     fn gather_bytes(&self, mine: &[u8]) -> Vec<Vec<u8>> {
         LocalComm.gather_bytes(mine)
+    }
+
+    fn scatter_bytes(&self, message_for: &mut MessageFor<'_>) -> Vec<u8> {
+        LocalComm.scatter_bytes(message_for)
     }
 
     fn stream_to_root(&self, work: &mut StreamWork<'_>, on_message: &mut OnMessage<'_>) {

@@ -58,11 +58,38 @@ pub(crate) fn error(status: &str, code: &str) -> Option<String> {
 
 /// A blob's content.
 pub(crate) fn blob(content: &str) -> Option<String> {
-    let headers = format!(
+    Some(response("200 OK", &about_blob(), content))
+}
+
+/// The same as an answer to a request for a range.
+pub(crate) fn ranged(content: &str, range: &str) -> Option<String> {
+    let headers = format!("{}Content-Range: {range}\r\n", about_blob());
+    Some(response("206 Partial Content", &headers, content))
+}
+
+fn about_blob() -> String {
+    format!(
         "Last-Modified: {DATE}\r\nx-ms-creation-time: {DATE}\r\nETag: \"1\"\r\n\
          x-ms-blob-type: BlockBlob\r\nx-ms-server-encrypted: true\r\n"
+    )
+}
+
+/// A blob was written.
+pub(crate) fn written() -> Option<String> {
+    let headers = format!(
+        "Last-Modified: {DATE}\r\nETag: \"1\"\r\nx-ms-request-server-encrypted: true\r\n\
+         Content-MD5: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
     );
-    Some(response("200 OK", &headers, content))
+    Some(response("201 Created", &headers, ""))
+}
+
+pub(crate) fn redirect(to: &str) -> Option<String> {
+    Some(response("302 Found", &format!("Location: {to}\r\n"), ""))
+}
+
+/// A listing of that text.
+pub(crate) fn listing(body: &str) -> Option<String> {
+    Some(response("200 OK", "Content-Type: application/xml\r\n", body))
 }
 
 /// A page of a listing; `next` is the marker of the following page, empty for the last.
@@ -82,5 +109,5 @@ pub(crate) fn page(names: &[&str], next: &str) -> Option<String> {
         "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults ContainerName=\"c\">\
          <Blobs>{blobs}</Blobs><NextMarker>{next}</NextMarker></EnumerationResults>"
     );
-    Some(response("200 OK", "Content-Type: application/xml\r\n", &body))
+    listing(&body)
 }
