@@ -8,11 +8,8 @@ pub(crate) mod evaluate;
 mod keys;
 mod outputs;
 pub(crate) mod program;
-<<<<<<< HEAD
-pub(crate) mod shell;
-=======
 mod ranks;
->>>>>>> 3de079038cf719d40520672930a19edbd93fbe26
+pub(crate) mod shell;
 pub(crate) mod strategies;
 pub(crate) mod study;
 pub(crate) mod synth;

@@ -46,7 +46,7 @@ const ROUND: Duration = Duration::from_millis(500);
 ///
 /// Errors: the model, its data or the account's folder cannot be used.
 pub(crate) fn trade(args: &TradeArgs, global: &GlobalArgs, progress: Progress) -> Result<bool> {
-    let stop = stop_on_signals()?;
+    let stop = stop_on_signals(false)?;
     let run = SavedRun::with_settings(args.resolve()?, &args.model.join(MODEL_FILE))?;
     let config = &run.config;
     let _lock = FolderLock::take(&config.output)?;

@@ -191,9 +191,8 @@ mod tests {
             .map(|(role, reward)| earned(role, reward));
         let best = |reward| earned(ContenderRole::Oracle, reward);
         let everyone = vec![dqn.clone(), portfolio.clone(), best(0.4)];
-        assert!(
-            table(&everyone).contains("The DQN earned 25.0% of its\nreward, the portfolio 0.0%.")
-        );
+        let said = table(&everyone).replace('\n', " ");
+        assert!(said.contains("The DQN earned 25.0% of its reward, the portfolio 0.0%."), "{said}");
         assert!(section(&everyone).contains("The DQN earned 25.0% of its reward"));
         let nothing = table(&[dqn, portfolio, best(0.0)]);
         assert!(nothing.contains("nothing to earn"), "{nothing}");
