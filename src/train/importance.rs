@@ -20,7 +20,7 @@ use crate::rl::rng::{Purpose, stream};
 use crate::train::worker::Worker;
 
 /// Bars that are looked at, evenly spread.
-const ROWS: usize = 360;
+const ROWS: usize = 240;
 /// Stretches of these bars whose means tell how sure a figure is.
 const BLOCKS: usize = 12;
 /// Of the normal distribution, for 95 %.
