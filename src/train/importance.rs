@@ -20,7 +20,7 @@ use crate::rl::rng::{Purpose, stream};
 use crate::train::worker::Worker;
 
 /// Bars that are looked at, evenly spread.
-const ROWS: usize = 360;
+const ROWS: usize = 240;
 /// Stretches of these bars whose means tell how sure a figure is.
 const BLOCKS: usize = 12;
 /// Of the normal distribution, for 95 %.
@@ -82,8 +82,8 @@ pub(crate) fn gather(
     run_parallel(tasks, |(worker, out): (&mut Worker, &mut Vec<f32>)| {
         let stock = worker.stock();
         let inputs = worker.agent().inputs(&eval.panel, &rows);
-        let market = StockMarket { panel: &eval.panel, stock, rows: &rows };
-        *out = of_stock(&*engine, &inputs, &market, policy, sides);
+        let returns = returns_after(&eval.panel, stock, &rows);
+        *out = of_stock(&*engine, &inputs, (stock, &returns), policy, sides);
     });
     let ranks = Ranks { stocks, size: comm.size() };
     let all = if comm.is_root() { stocks * width } else { 0 };
@@ -116,39 +116,29 @@ fn sampled_rows(eval: &PreparedData) -> Vec<u32> {
 /// Numbers of a feature in a message: two means, each with both ends of its interval.
 const NUMBERS: usize = 6;
 
-struct StockMarket<'a> {
-    panel: &'a Panel,
-    stock: usize,
-    rows: &'a [u32],
+/// Simple returns of a stock from the next open to the one after, by row; 0 before its first price.
+fn returns_after(panel: &Panel, stock: usize, rows: &[u32]) -> Vec<f64> {
+    let of_row = |&row: &u32| {
+        let [open, next] = [1, 2].map(|later| panel.view(row as usize + later).bar(stock).open);
+        let found = next / open - 1.0;
+        if found.is_finite() { found } else { 0.0 }
+    };
+    rows.iter().map(of_row).collect()
 }
 
-impl StockMarket<'_> {
-    /// Simple return from the next open to the one after, by row; 0 before the first price.
-    fn returns(&self) -> Vec<f64> {
-        let of_row = |&row: &u32| {
-            let [open, next] =
-                [1, 2].map(|later| self.panel.view(row as usize + later).bar(self.stock).open);
-            let found = next / open - 1.0;
-            if found.is_finite() { found } else { 0.0 }
-        };
-        self.rows.iter().map(of_row).collect()
-    }
-}
-
-/// `[feature, side, number]` of one stock.
+/// `[feature, side, number]` of a stock with these returns, by row.
 fn of_stock(
     engine: &dyn Engine,
     inputs: &PermutedInputs,
-    market: &StockMarket<'_>,
+    (stock, returns): (usize, &[f64]),
     policy: &MeasuredPolicy<'_>,
     sides: usize,
 ) -> Vec<f32> {
-    let (terms, returns) = (&policy.terms[market.stock], market.returns());
-    let rows = returns.len();
-    let mut rng = stream(policy.seed, Purpose::Importance, market.stock);
+    let (terms, rows) = (&policy.terms[stock], returns.len());
+    let mut rng = stream(policy.seed, Purpose::Importance, stock);
     let (mut values, mut q) = (Vec::new(), Vec::new());
     let mut outcome = |values: &[f32]| -> Vec<(f64, f64)> {
-        let by_row = values.chunks_exact(values.len() / rows).zip(&returns);
+        let by_row = values.chunks_exact(values.len() / rows).zip(returns);
         let of_row = |(values, earned): (&[f32], &f64)| {
             let difference = f64::from(values[values.len() - 1] - values[0]);
             let position = f64::from(greedy_position(values, 0.0, terms, &mut q));
@@ -211,6 +201,81 @@ impl BlockMean {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{EnvConfig, NetworkConfig};
+    use crate::rl::belief::StockBelief;
+    use crate::rl::engine::{MinibatchInputs, NetworkRole, OnValues};
+
+    /// A network that values a position by the second feature of the stock itself.
+    struct SecondFeature;
+
+    impl Engine for SecondFeature {
+        fn load(&mut self, _: NetworkRole, _: &[f32]) {}
+
+        fn values(&self, slots: &[usize], market: &[f32], out: &mut Vec<f32>) {
+            out.clear();
+            for row in market.chunks_exact(slots.len() * 3) {
+                out.extend([-row[1], 0.0, row[1]]);
+            }
+        }
+
+        fn attention(&self, _: &[usize], _: &[f32], _: &mut Vec<f32>) {}
+
+        fn learn(&self, _: &[usize], _: &MinibatchInputs<'_>, _: &mut OnValues<'_>, _: &mut [f32]) {
+        }
+    }
+
+    /// The second feature is 3 before a return of 1 % and -3 before one of -1 %: as it is, every bar
+    /// earns 1 %. Where the shuffle brings the other sign, the value of being long over short moves
+    /// by 12 units of 0.5 %, and 2 % are lost.
+    #[test]
+    fn a_feature_that_is_used_is_found_with_what_it_earns() {
+        let rows = 48;
+        let is_up = |row: usize| row % 3 == 0;
+        let sign = |row: usize| if is_up(row) { 1.0 } else { -1.0 };
+        let returns: Vec<f64> = (0..rows).map(|row| 0.01 * sign(row)).collect();
+        let features: Vec<f32> = (0..rows)
+            .flat_map(|row| [row as f32, 3.0 * sign(row) as f32, 1.0, 7.0, row as f32, 2.0])
+            .collect();
+        let inputs = PermutedInputs::new(vec![0, 1], features, rows);
+        let terms = [AgentTerms {
+            return_std: 0.005,
+            turnover_cost: 0.0,
+            actions: EnvConfig::default().action_set(),
+            risk_aversion: 0.0,
+            belief: StockBelief::IN_NETWORK,
+        }];
+        let shape = NetworkShape {
+            stocks: 1,
+            features: 3,
+            actions: 3,
+            config: NetworkConfig::default(),
+            peers: vec![vec![1]],
+        };
+        let policy = MeasuredPolicy { shape: &shape, weights: &[], terms: &terms, seed: 5 };
+        let found = of_stock(&SecondFeature, &inputs, (0, &returns), &policy, 2);
+        assert_eq!(found.len(), 3 * 2 * NUMBERS);
+        let again = of_stock(&SecondFeature, &inputs, (0, &returns), &policy, 2);
+        assert_eq!(found, again);
+        // The third shuffle is that of the stock's second feature.
+        let mut rng = stream(5, Purpose::Importance, 0);
+        let mut order: Vec<usize> = (0..rows).collect();
+        (0..3).for_each(|_| order.shuffle(&mut rng));
+        let turned = (0..rows).filter(|&row| is_up(row) != is_up(order[row])).count();
+        let share = turned as f64 / rows as f64;
+        for (i, numbers) in found.chunks_exact(NUMBERS).enumerate() {
+            let [moved, earned] = if i == 2 { [0.06 * share, 0.02 * share] } else { [0.0; 2] };
+            let near = |found: f32, expected: f64| (f64::from(found) - expected).abs() < 1e-7;
+            assert!(near(numbers[0], moved) && near(numbers[3], earned), "{i}: {numbers:?}");
+        }
+        assert!(share > 0.2, "{share}");
+        // A network that nobody believes moves as before, and earns nothing.
+        let unbelieved = StockBelief { share: 0.0, drift: 0.0, gamma: 0.9 };
+        let terms = [AgentTerms { belief: unbelieved, ..terms[0] }];
+        let policy = MeasuredPolicy { terms: &terms, ..policy };
+        let without = of_stock(&SecondFeature, &inputs, (0, &returns), &policy, 2);
+        assert_eq!(without[2 * NUMBERS], found[2 * NUMBERS]);
+        assert_eq!(without[2 * NUMBERS + 3], 0.0);
+    }
 
     /// Twelve stretches of two, with means 1 and 3 in turn: the mean is 2, deviations are 1, so the
     /// error is sqrt(12 / 11 / 12), and Student's quantile for 11 degrees of freedom is 2.201.

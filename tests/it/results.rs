@@ -139,6 +139,29 @@ fn every_file_exists_with_the_expected_content() {
     }
     let page = place.text("results/report.html");
     assert_eq!(page.matches("<th scope=\"row\">ensemble, ").count(), 5);
+    for title in [
+        "Equity and drawdown",
+        "Monthly returns",
+        "At the next open",
+        "Results",
+        "Skill or luck",
+        "Experts",
+        "Month by month",
+        "Worst drawdowns",
+        "Trades",
+        "Prices and trades",
+        "What moves each decision",
+        "Relationships",
+        "Learning",
+        "Settings",
+    ] {
+        assert_eq!(page.matches(&format!("<h2>{title}</h2>")).count(), 1, "{title}");
+    }
+    assert!(!page.contains("<h2>Since the last run</h2>"), "there is none");
+    // Every feature of every stock, and of its peers.
+    let names = &json(&place, "results/features.json")["names"];
+    let importance = place.text("results/importance.csv");
+    assert_eq!(importance.lines().count(), 1 + 3 * 2 * names.as_array().unwrap().len());
 
     let lines: Vec<serde_json::Value> = place
         .text("results/metrics.jsonl")
