@@ -97,16 +97,17 @@ impl MpiComm {
     }
 
     /// Starts the heartbeat: from now on the job ends when a rank dies or hangs, with an error line
-    /// that calls it by its entry in `names`. Returns on rank 0 a warning if some ranks cannot be
-    /// watched.
+    /// that calls it by its entry in `names`. Rank 0 listens on `port`; 0: on a free one. Returns on
+    /// rank 0 a warning if some ranks cannot be watched.
     pub(crate) fn watch(
         &mut self,
         timeouts: HeartbeatTimeouts,
+        port: u16,
         names: &[String],
         start: &StartupDeadline,
     ) -> Option<String> {
         let is_one_machine = self.exchange.nodes().here().len() == self.size;
-        let opened = self.is_root().then(|| connect::open(is_one_machine));
+        let opened = self.is_root().then(|| connect::open(is_one_machine, port));
         let invitation = opened.as_ref().and_then(|opened| opened.as_ref().ok());
         let invitation = invitation.and_then(|(_, invitation)| serde_json::to_vec(invitation).ok());
         let mut bytes = invitation.unwrap_or_default();
@@ -130,7 +131,9 @@ impl MpiComm {
                 Ok(peer) => (vec![peer], self.gather_bytes(b"")),
                 Err(e) => (Vec::new(), self.gather_bytes(e.to_string().as_bytes())),
             },
-            _ => (Vec::new(), self.gather_bytes(b"no port could be opened")),
+            _ => {
+                (Vec::new(), self.gather_bytes(b"rank 0 could open no port; is ranks.port taken?"))
+            }
         };
         self.start_watch(timeouts, names, peers, failures)
     }

@@ -83,7 +83,7 @@ impl StartedRank {
         let StartedRank { mut comm, rank, deadline } = self;
         let warning = timeouts(config).and_then(|timeouts| {
             let start = deadline.unwrap_or_else(|| StartupDeadline::expect(rank, timeouts));
-            comm.watch(timeouts, names, &start)
+            comm.watch(timeouts, config.port, names, &start)
         });
         (comm, warning)
     }

@@ -42,10 +42,12 @@ pub struct RanksConfig {
     /// A rank that lives and is at one piece of work for so many seconds is taken for hung; 0:
     /// never. Reading a day of bars is such a piece, and so is making a panel.
     pub stuck_s: f64,
+    /// TCP port on rank 0's machine to which the other ranks connect for that; 0: a free one.
+    pub port: u16,
 }
 
 impl Default for RanksConfig {
     fn default() -> RanksConfig {
-        RanksConfig { timeout_s: 10.0, stuck_s: 3_600.0 }
+        RanksConfig { timeout_s: 10.0, stuck_s: 3_600.0, port: 0 }
     }
 }

@@ -28,10 +28,11 @@ pub(crate) struct Invitation {
     host: String,
 }
 
-/// On rank 0: opens a port, on the loopback interface if all ranks are on this machine.
-pub(crate) fn open(one_machine: bool) -> io::Result<(TcpListener, Invitation)> {
+/// On rank 0: opens a port (0: a free one), on the loopback interface if all ranks are on this
+/// machine.
+pub(crate) fn open(one_machine: bool, port: u16) -> io::Result<(TcpListener, Invitation)> {
     let reach = if one_machine { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
-    let listener = TcpListener::bind((reach, 0))?;
+    let listener = TcpListener::bind((reach, port))?;
     listener.set_nonblocking(true)?;
     let mut token = [0; TOKEN_BYTES];
     File::open("/dev/urandom")?.read_exact(&mut token)?;
@@ -154,8 +155,19 @@ mod tests {
     }
 
     #[test]
+    fn a_port_that_is_named_is_the_one_that_is_opened() {
+        let (listener, invitation) = open(true, 0).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!((invitation.port, port > 0), (port, true));
+        assert_eq!(open(true, port).unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(listener);
+        let (again, _) = open(true, port).unwrap();
+        assert_eq!(again.local_addr().unwrap().port(), port);
+    }
+
+    #[test]
     fn a_rank_is_accepted_by_its_token_only() {
-        let (listener, invitation) = open(false).unwrap();
+        let (listener, invitation) = open(false, 0).unwrap();
         let (tried, knows) = (AtomicBool::new(false), invitation.clone());
         let guess = Invitation { token: [7; TOKEN_BYTES], ..invitation.clone() };
         let missing = AtomicUsize::new(0);
