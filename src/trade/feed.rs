@@ -65,12 +65,17 @@ pub(crate) struct Asked<'a> {
 
 /// Day files that grow.
 pub(crate) struct StoreFeed {
-    store: Arc<dyn Store>,
     stocks: Vec<WatchedStock>,
+    watch: Watch,
+    reports: Vec<LoadReport>,
+}
+
+/// What is watched of every stock.
+struct Watch {
+    store: Arc<dyn Store>,
     warmup: Warmup,
     start: NaiveDate,
     until: NaiveDate,
-    reports: Vec<LoadReport>,
     /// Nothing is waited for: what is there is taken as whole.
     once: bool,
     /// How long a bar made of several is waited for after its last row.
@@ -89,8 +94,8 @@ struct WatchedStock {
     changed: Instant,
     /// End of its last whole bar, UTC seconds.
     last_s: Option<i64>,
-    /// A bar was held back as not whole.
-    holds: bool,
+    /// A bar was held back as not whole, and is looked at again at this time, UTC seconds.
+    holds_until_s: Option<i64>,
     /// Since when its files cannot be read.
     unreadable: Option<Instant>,
 }
@@ -118,70 +123,95 @@ impl StoreFeed {
             files: Vec::new(),
             changed: Instant::now(),
             last_s,
-            holds: false,
+            holds_until_s: None,
             unreadable: None,
         };
+        let (warmup, start) = (asked.warmup, asked.start);
+        let until = asked.until.unwrap_or(LAST_DAY);
         StoreFeed {
-            store,
             stocks: asked.stocks.iter().enumerate().map(watched).collect(),
-            warmup: asked.warmup,
-            start: asked.start,
-            until: asked.until.unwrap_or(LAST_DAY),
+            watch: Watch { store, warmup, start, until, once, wait },
             reports: Vec::new(),
-            once,
-            wait,
         }
     }
 
-    /// What is new of one stock.
-    fn poll(&mut self, stock: usize) -> Result<Option<BarSeries>, MarketError> {
-        let watched = &mut self.stocks[stock];
-        let is_first = !watched.is_known;
+    /// What is new of each stock.
+    fn poll(&mut self) -> Vec<Result<Polled, MarketError>> {
+        let watch = &self.watch;
+        let per_thread = self.stocks.len().div_ceil(LOOKS_AT_ONCE);
+        thread::scope(|scope| {
+            let parts = self.stocks.chunks_mut(per_thread);
+            let look = |stocks: &mut [WatchedStock]| -> Vec<_> {
+                stocks.iter_mut().map(|stock| stock.poll(watch)).collect()
+            };
+            let threads: Vec<_> = parts.map(|part| scope.spawn(move || look(part))).collect();
+            let joined = threads.into_iter().flat_map(|thread| thread.join().expect("no panic"));
+            joined.collect()
+        })
+    }
+}
+
+/// What is new of one stock; nothing if its files are as they were.
+#[derive(Default)]
+struct Polled {
+    series: Option<BarSeries>,
+    /// Where its files were read first.
+    report: Option<LoadReport>,
+}
+
+impl WatchedStock {
+    fn poll(&mut self, watch: &Watch) -> Result<Polled, MarketError> {
+        let is_first = !self.is_known;
         let watched_from = |last_s| market_date(last_s).checked_sub_days(Days::new(WATCHED_DAYS));
-        let from = watched.last_s.and_then(watched_from);
-        let start = from.unwrap_or_else(|| self.warmup.first_day(self.start));
-        let period = Period { start, end: self.until };
-        let files = self.store.list(&watched.symbol, &period)?;
-        let is_same = files == watched.files;
-        let is_still = watched.changed.elapsed() >= self.wait;
-        if is_same && !is_first && !(watched.holds && is_still) {
-            return Ok(None);
+        let from = self.last_s.and_then(watched_from);
+        let start = from.unwrap_or_else(|| watch.warmup.first_day(watch.start));
+        let period = Period { start, end: watch.until };
+        let files = watch.store.list(&self.symbol, &period)?;
+        let is_same = files == self.files;
+        let is_still = is_same && self.changed.elapsed() >= watch.wait;
+        let is_due = self.holds_until_s.is_some_and(|until_s| now_s() >= until_s);
+        if is_same && !is_first && !is_due {
+            return Ok(Polled::default());
         }
         if files.is_empty() && from.is_some() {
             // A stock that has ended.
-            watched.is_known = true;
-            return Ok(None);
+            self.is_known = true;
+            return Ok(Polled::default());
         }
         if !is_same {
-            watched.changed = Instant::now();
+            self.changed = Instant::now();
         }
-        let known = watched.convention.clone();
-        let tail = load_tail(&self.store, &watched.symbol, &period, &watched.options, known)?;
+        let known = self.convention.clone();
+        let tail = load_tail(&watch.store, &self.symbol, &period, &self.options, known)?;
         let SeriesTail { mut series, report, convention, known_until_s } = tail;
-        watched.files = files;
-        watched.convention = Some(convention);
-        (watched.is_known, watched.holds) = (true, false);
-        let is_whole = |end_s: i64| {
-            let is_forming = end_s > now_s() && end_s - now_s() <= 86_400;
-            (end_s <= known_until_s || is_still) && !is_forming
+        self.files = files;
+        self.convention = Some(convention);
+        self.is_known = true;
+        let wait_s = i64::try_from(watch.wait.as_secs()).unwrap_or(i64::MAX);
+        let not_whole_until = |end_s: i64| {
+            // Far in the future are bars that are made up.
+            let is_forming = (1..=86_400).contains(&(end_s - now_s()));
+            let lacks_minutes = end_s > known_until_s && !is_still;
+            let waited_s = now_s().saturating_add(wait_s);
+            if is_forming { Some(end_s) } else { lacks_minutes.then_some(waited_s) }
         };
-        if !self.once && series.end_s.last().is_some_and(|&end_s| !is_whole(end_s)) {
+        let last_s = series.end_s.last().copied().filter(|_| !watch.once);
+        self.holds_until_s = last_s.and_then(not_whole_until);
+        if self.holds_until_s.is_some() {
             series = without_last(series);
-            watched.holds = true;
         }
         if from.is_none() {
-            self.warmup.keep(&mut series, self.start);
+            watch.warmup.keep(&mut series, watch.start);
         }
-        watched.last_s = series.end_s.last().copied().or(watched.last_s);
-        if is_first {
-            self.reports.push(report);
-        }
-        Ok(Some(series))
+        self.last_s = series.end_s.last().copied().or(self.last_s);
+        Ok(Polled { series: Some(series), report: is_first.then_some(report) })
     }
 }
 
 /// Far enough for every store.
 const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(2_199, 12, 31).expect("a day");
+/// Stocks whose files are listed and read side by side.
+const LOOKS_AT_ONCE: usize = 16;
 /// How often a local store is looked at; a remote one less often.
 const LOOK: Duration = Duration::from_millis(200);
 const LOOK_REMOTE: Duration = Duration::from_secs(2);
@@ -190,17 +220,19 @@ impl Feed for StoreFeed {
     fn next(&mut self, patience: Duration) -> Result<Batch> {
         let is_first = self.stocks.iter().any(|stock| !stock.is_known);
         let until = Instant::now() + patience;
-        let mut batch = Batch { is_history: is_first, is_over: self.once, ..Batch::default() };
+        let mut batch =
+            Batch { is_history: is_first, is_over: self.watch.once, ..Batch::default() };
         loop {
-            for stock in 0..self.stocks.len() {
-                match self.poll(stock) {
-                    Ok(series) => {
+            for (stock, polled) in self.poll().into_iter().enumerate() {
+                match polled {
+                    Ok(Polled { series, report }) => {
                         self.stocks[stock].unreadable = None;
                         batch.bars.extend(series.iter().flat_map(|series| new_bars(stock, series)));
+                        self.reports.extend(report);
                     }
                     Err(error) => {
                         let since = self.stocks[stock].unreadable.get_or_insert_with(Instant::now);
-                        if self.once || is_first || since.elapsed() >= HALF_WRITTEN {
+                        if self.watch.once || is_first || since.elapsed() >= HALF_WRITTEN {
                             return Err(error.into());
                         }
                     }
@@ -210,7 +242,7 @@ impl Feed for StoreFeed {
             if !batch.bars.is_empty() || batch.is_over || now >= until {
                 return Ok(batch);
             }
-            let look = if self.store.is_remote() { LOOK_REMOTE } else { LOOK };
+            let look = if self.watch.store.is_remote() { LOOK_REMOTE } else { LOOK };
             thread::sleep(look.min(until - now));
         }
     }
