@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn a_feature_that_is_used_is_found_with_what_it_earns() {
         let rows = 48;
-        let is_up = |row: usize| row % 3 == 0;
+        let is_up = |row: usize| row.is_multiple_of(3);
         let sign = |row: usize| if is_up(row) { 1.0 } else { -1.0 };
         let returns: Vec<f64> = (0..rows).map(|row| 0.01 * sign(row)).collect();
         let features: Vec<f32> = (0..rows)
