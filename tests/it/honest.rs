@@ -40,6 +40,13 @@ fn what_knows_the_days_gets_no_verdict() {
         let text = said(&place, &short(&run));
         assert!(text.contains(IN_SAMPLE) && text.contains("trained on"), "{period:?}: {text}");
     }
+    // On paper.
+    let trade = ["trade", "--model", "results", "--once", "--start", "2018-02-01", "--until"];
+    said(&place, &[&trade[..], &["2018-02-28", "--quiet"]].concat());
+    let summary = place.text("results/trade/summary.json");
+    assert!(summary.contains("trained on") && !summary.contains("verdict"), "{summary}");
+    let page = place.text("results/trade/report.html");
+    assert!(page.contains("trained on") && !page.contains("vidence of an edge"));
     // With the weights of a run that knows them.
     let earlier = ["--config", "results", "--init-from", "results", "--output", "third"];
     let days = ["--start_date", "2017-03-01", "--end_date", "2017-08-31", "--eval_start"];
@@ -54,9 +61,10 @@ fn what_knows_the_days_gets_no_verdict() {
 }
 
 /// Commands that judge nothing, and one that is always about other days than it learned from.
-const WITHOUT_VERDICTS: [&str; 5] = ["fetch", "import", "data", "synth", "validate"];
+const WITHOUT_VERDICTS: [&str; 7] =
+    ["fetch", "import", "data", "synth", "validate", "completions", "man"];
 /// Those that the tests here try on days of training.
-const TRIED: [&str; 5] = ["evaluate", "compare", "agents", "study", "strategies"];
+const TRIED: [&str; 6] = ["evaluate", "compare", "agents", "study", "strategies", "trade"];
 
 /// Whoever adds a command says here whether it judges, and tries it on days of training.
 #[test]
