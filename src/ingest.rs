@@ -1,5 +1,5 @@
 //! Produces day files: fetches them from the data service, imports tables, uploads to Azure. Also
-//! reads bars that come as lines ([`bar_line`]), of which no file is made.
+//! reads bars that come as lines (`bar_line`), of which no file is made.
 //!
 //! Two rules hold throughout. Good data is never replaced by worse: a day is merged from stored and
 //! new bars (`DayBars::updated`), or replaced as a whole by one with at least as many bars. And
