@@ -102,6 +102,10 @@ pub(crate) struct TrainArgs {
     #[arg(long, alias = "max_restarts", value_name = "N", default_value_t = 3)]
     #[arg(help_heading = "Checkpoints", value_parser = between::<u32>(0, 1_000_000))]
     pub(crate) max_restarts: u32,
+    /// Machines of a parallel run that starts its own ranks, a line each: NAME slots=N; the first is
+    /// this one. Machines that die are left out, and taken back
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hostfile: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
 }
@@ -134,6 +138,10 @@ impl TrainArgs {
             config.stocks.clone_from(&self.stocks);
         }
         set(&mut config.mode, &self.mode);
+        if self.hostfile.is_some() && config.mode == Mode::Single {
+            let what = "one process needs no machines".to_string();
+            return Err(ConfigError::new("--hostfile", what, "use it with --mode parallel"));
+        }
         set(&mut config.start_date, &self.start_date);
         set(&mut config.end_date, &self.end_date);
         set(&mut config.eval_start, &self.eval_start);

@@ -1,18 +1,6 @@
-//! Launching ranks: detects a launcher, and starts `mpirun` if there is none.
+//! Whether a launcher started this process, and how many ranks to start where there is none.
 
-use std::ffi::OsString;
-use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-use signal_hook::consts::{SIGTERM, SIGUSR1};
-
-use super::error::CommError;
-use crate::compute::process::{die_with_parent, free_memory, stop_signals};
-use crate::errors::{Cause, tell};
+use crate::compute::process::free_memory;
 
 /// Rank and size according to the launcher, before MPI is initialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +34,6 @@ pub(crate) fn unknown_tasks(variable: impl Fn(&str) -> Option<String>) -> Option
     (size > 1).then_some(LaunchInfo { rank, size })
 }
 
-/// Settings that let Open MPI start more ranks than cores, and run as root.
-const OPEN_MPI: [(&str, &str); 3] = [
-    ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
-    ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
-    ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
-];
-
 /// Sizes of Open MPI's messages over TCP, in bytes. By default one above 64 KB waits until its
 /// receiver has answered, which costs three latencies instead of one; a gradient has 227 KB.
 const OPEN_MPI_TCP: [(&str, &str); 3] = [
@@ -72,10 +53,6 @@ pub(crate) fn set_message_sizes() {
     }
 }
 
-/// Polling interval for a running `mpirun`.
-const PAUSE: Duration = Duration::from_millis(20);
-/// Before a restart: ranks whose `mpirun` was killed have ended by then.
-const RESTART_PAUSE: Duration = Duration::from_secs(1);
 /// What a rank needs besides the bars, which all share, and its stocks' replay.
 const RANK_BYTES: u64 = 256 << 20;
 
@@ -104,97 +81,6 @@ fn most_ranks(stocks: usize, cores: usize, memory: Option<u64>) -> (usize, Optio
         )
     });
     (ranks, line)
-}
-
-/// Runs this program under `mpirun` with the same arguments, on so many ranks. After a rank died,
-/// restarts from the last checkpoint at most `max_restarts` times. Returns the exit code of `mpirun`, or 128 + n after signal n. The first signal is forwarded as
-/// SIGUSR1, which `mpirun` passes on unchanged: the ranks stop and write their results without a
-/// time limit. A second signal makes `mpirun` end them.
-pub(crate) fn launch(ranks: usize, max_restarts: u32) -> Result<u8, CommError> {
-    let signals = caught_signals().map_err(|e| broken(e.to_string(), e))?;
-    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    for restarts in 0.. {
-        let (code, was_stopped) = run_once(ranks, &arguments, &signals)?;
-        if was_stopped || FINAL.contains(&code) || restarts == max_restarts {
-            return Ok(u8::try_from(code).unwrap_or(1));
-        }
-        tell(&format!(
-            "a rank died (exit code {code}); restarting from the last checkpoint, {} of {}",
-            restarts + 1,
-            max_restarts
-        ));
-        std::thread::sleep(RESTART_PAUSE);
-        if !arguments.iter().any(|argument| argument == "--resume") {
-            arguments.push("--resume".into());
-        }
-    }
-    unreachable!("the last restart returns")
-}
-
-/// Exit codes without a restart: success, a user error, stopped by SIGHUP, SIGINT, SIGQUIT or
-/// SIGTERM.
-const FINAL: [i32; 6] = [0, 2, 129, 130, 131, 143];
-
-fn broken(what: String, error: io::Error) -> CommError {
-    let hint = "install Open MPI (openmpi-bin), or use --mode single".into();
-    CommError::Mpi { what, hint, cause: Some(Cause::new(error)) }
-}
-
-type CaughtSignals = Vec<(i32, Arc<AtomicBool>)>;
-
-/// The exit code of one `mpirun`, and whether it was requested to stop.
-fn run_once(
-    ranks: usize,
-    arguments: &[OsString],
-    signals: &CaughtSignals,
-) -> Result<(i32, bool), CommError> {
-    let program = std::env::current_exe().map_err(|e| broken(e.to_string(), e))?;
-    let (mut command, parent) = (Command::new("mpirun"), std::process::id());
-    // SAFETY: between fork and exec it makes two system calls and allocates no memory. This is the
-    // main thread, which ends with the process.
-    unsafe { command.pre_exec(move || die_with_parent(parent, SIGTERM)) };
-    let mut mpirun = command
-        .args(["--quiet", "-n", &ranks.to_string()])
-        .arg(program)
-        .args(arguments)
-        .envs(OPEN_MPI)
-        // In its own process group: with the terminal's Ctrl-C it would get the signal twice and
-        // end the ranks at once.
-        .process_group(0)
-        .stdin(Stdio::null())
-        .spawn()
-        .map_err(|e| broken(format!("mpirun could not be started ({e})"), e))?;
-    let mut caught = None;
-    loop {
-        if let Some(status) = mpirun.try_wait().map_err(|e| broken(e.to_string(), e))? {
-            let code = caught.or_else(|| status.code());
-            // Killed by a signal: the exit code that a shell reports.
-            let code = code.unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-            return Ok((code, caught.is_some()));
-        }
-        for (signal, came) in signals {
-            if came.swap(false, Ordering::Relaxed) {
-                kill(mpirun.id() as i32, if caught.is_none() { SIGUSR1 } else { SIGTERM });
-                caught = Some(128 + signal);
-            }
-        }
-        std::thread::sleep(PAUSE);
-    }
-}
-
-/// Signals that set a flag from now on, instead of ending this process.
-fn caught_signals() -> std::io::Result<CaughtSignals> {
-    let flag = |(signal, _)| (signal, Arc::new(AtomicBool::new(false)));
-    let signals: CaughtSignals = stop_signals().into_iter().map(flag).collect();
-    for (signal, came) in &signals {
-        signal_hook::flag::register(*signal, came.clone())?;
-    }
-    Ok(signals)
-}
-
-unsafe extern "C" {
-    /// kill(2). Sound for any arguments.
-    safe fn kill(pid: i32, signal: i32) -> i32;
 }
 
 #[cfg(test)]

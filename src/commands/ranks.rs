@@ -13,11 +13,15 @@ use crate::comm::Comm;
 use crate::comm::Ranks;
 #[cfg(feature = "mpi")]
 use crate::comm::heartbeat::{HeartbeatTimeouts, startup_deadline::StartupDeadline};
+#[cfg(feature = "mpi")]
+use crate::comm::hosts::read_hosts;
 use crate::comm::launch::LaunchInfo;
 #[cfg(feature = "mpi")]
-use crate::comm::launch::{launch, ranks_to_start};
+use crate::comm::launch::ranks_to_start;
 #[cfg(feature = "mpi")]
 use crate::comm::mpi::MpiComm;
+#[cfg(feature = "mpi")]
+use crate::comm::supervisor::{Place, supervise};
 use crate::compute::threads;
 #[cfg(feature = "mpi")]
 use crate::config::RanksConfig;
@@ -184,9 +188,15 @@ pub(super) fn parallel(
 ) -> Result<u8> {
     let stocks = config.as_ref().map_or(0, |config| config.stocks.len());
     let Some(launched) = launched else {
-        let (ranks, fewer) = ranks_to_start(stocks);
-        fewer.iter().for_each(|line| progress.line(line));
-        return Ok(launch(ranks, args.max_restarts)?);
+        let place = match &args.hostfile {
+            Some(path) => Place::Hosts(read_hosts(path)?, stocks + 1),
+            None => {
+                let (ranks, fewer) = ranks_to_start(stocks);
+                fewer.iter().for_each(|line| progress.line(line));
+                Place::Here(ranks)
+            }
+        };
+        return Ok(supervise(&place, args.max_restarts)?);
     };
     let LaunchInfo { rank, size } = launched;
     if config.is_some() {

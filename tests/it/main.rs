@@ -29,6 +29,7 @@ mod store;
 mod strategies;
 mod strategy_runner;
 mod study;
+mod supervisor;
 mod synth;
 mod trade;
 mod training;
