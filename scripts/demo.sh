@@ -44,7 +44,7 @@ for name in names:
     p = run["inference"]["p_value"]
     verdict = run["inference"]["verdict"].replace("_", " ")
     sharpe = run["eval"]["sharpe"]
-    growth = lambda of: f"{100 * of['portfolio_return']:+.1f}%" if of["portfolio_return"] < 10 else f"x {1 + of['portfolio_return']:,.0f}"
+    growth = lambda of: f"{100 * of['portfolio_return']:+.1f}%" if of["portfolio_return"] < 10 else f"{1 + of['portfolio_return']:,.0f}x"
     print(row(name, growth(run["eval"]), growth(run["benchmark"]), "-" if sharpe is None else f"{sharpe:.2f}",
               f"{run['eval']['trades']:,}", part, verdict if p is None else f"{verdict} (p = {p:.3f})"))
 with open(f"{output}/lead_lag/relationships.csv") as file:

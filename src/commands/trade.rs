@@ -22,7 +22,7 @@ use crate::market::options::doubts;
 use crate::market::store::{Store, sha256_hex};
 use crate::market::{Period, Symbol};
 use crate::report::folder::ResultsFolder;
-use crate::report::format::{count, signed_percent};
+use crate::report::format::{amount, count, signed_percent};
 use crate::report::live::LiveView;
 use crate::report::{FolderLock, Progress, orders};
 use crate::source::{self, DataSource, SYNTHETIC};
@@ -205,8 +205,9 @@ impl Session<'_> {
         };
         let orders = count(self.account.desk().next_orders().len() as u64);
         self.progress.line(&format!(
-            "{}: equity {equity:.2} ({}; buy and hold {}), {orders} orders for the next open",
+            "{}: equity {} ({}; buy and hold {}), {orders} orders for the next open",
             market_date(end_s),
+            amount(equity),
             growth(&record.equity),
             growth(&benchmark.equity),
         ));

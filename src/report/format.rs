@@ -53,6 +53,17 @@ pub(crate) fn count(value: u64) -> String {
     groups.join(",")
 }
 
+/// Money or shares: `-1234.5` as `-1,234.50`.
+pub(crate) fn amount(value: f64) -> String {
+    let text = format!("{:.2}", without_negative_zero(value, 2));
+    let digits = text.trim_start_matches('-');
+    let whole =
+        digits.split_once('.').and_then(|(whole, cents)| Some((whole.parse().ok()?, cents)));
+    // Beyond what can be counted, as it stands.
+    let Some((whole, cents)) = whole else { return text };
+    format!("{}{}.{cents}", if text.starts_with('-') { "-" } else { "" }, count(whole))
+}
+
 /// Three significant digits, with an exponent outside 0.0001 to 100,000.
 pub(crate) fn significant(value: f64) -> String {
     let exponent = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
@@ -154,6 +165,9 @@ mod tests {
         let bps = [basis_points(1.77e-5), basis_points(-0.01), basis_points(-1e-9)];
         assert_eq!(bps, ["+0.18 bps", "-100.00 bps", "+0.00 bps"]);
         assert_eq!([count(0), count(999), count(1_234_567)], ["0", "999", "1,234,567"]);
+        let amounts = [967_839.004, -1_234.5, -0.001, 1e30, 12.0].map(amount);
+        assert_eq!(amounts[..3], ["967,839.00", "-1,234.50", "0.00"]);
+        assert_eq!(amounts[3..], ["1000000000000000019884624838656.00", "12.00"]);
         let numbers = [12_345.6, -0.001234, 1.5e-6, 2.0e7, 0.0].map(significant);
         assert_eq!(numbers, ["12346", "-0.00123", "1.50e-6", "2.00e7", "0.00"]);
         let spans = [0.4, 59.4, 200.0, 7_530.0, 180_000.0];

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::format::{count, minus, percent, signed_percent};
+use super::format::{amount, count, minus, percent, signed_percent};
 use super::orders::side;
 use super::page::{escape, figure, names, page};
 use super::plot::{EquityCurves, Scale, equity_svg};
@@ -68,12 +68,12 @@ impl LiveView<'_> {
         let equity = record.equity[last];
         let since = |equity: &[f64]| signed_percent(equity[last] / equity[0] - 1.0);
         let curves = EquityCurves { portfolio: record, benchmark, dqn: None };
-        let headline = format!("{equity:.2}, {} since the start", since(&record.equity));
+        let headline = format!("{}, {} since the start", amount(equity), since(&record.equity));
         let text = format!(
-            "On {} the account began with {:.2}; buy and hold has {} since. Today {}. \
+            "On {} the account began with {}; buy and hold has {} since. Today {}. \
              Drawdown {}.",
             market_date(record.end_s[0]),
-            record.equity[0],
+            amount(record.equity[0]),
             since(&benchmark.equity),
             signed_percent(equity / self.yesterday(record) - 1.0),
             percent(-record.drawdown[last]),
@@ -124,12 +124,12 @@ impl LiveView<'_> {
             // Writing to a String does not fail.
             let _ = writeln!(
                 text,
-                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{:.2}</td><td>{:.4}</td><td>{}</td></tr>",
+                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{:.4}</td><td>{}</td></tr>",
                 self.stocks[order.stock],
                 side(order),
-                order.shares.abs(),
+                amount(order.shares.abs()),
                 order.reference_price,
-                minus(&format!("{:.2}", order.position_after)),
+                minus(&amount(order.position_after)),
             );
         }
         text + "</tbody>\n</table></div>\n" + nowhere
@@ -145,9 +145,9 @@ impl LiveView<'_> {
         );
         for (stock, shares, price) in held {
             let cells = [
-                format!("{shares:.2}"),
+                amount(shares),
                 format!("{price:.4}"),
-                format!("{:.2}", shares * price),
+                amount(shares * price),
                 percent(shares * price / equity),
             ];
             let cells = cells.map(|cell| format!("<td>{}</td>", minus(&cell))).concat();
@@ -156,7 +156,7 @@ impl LiveView<'_> {
         let _ = writeln!(
             text,
             "<tr><th scope=\"row\">Cash</th><td></td><td></td><td>{}</td><td>{}</td></tr>",
-            minus(&format!("{cash:.2}")),
+            minus(&amount(cash)),
             minus(&percent(cash / equity)),
         );
         let fills: u64 = record.trades.iter().map(|&fills| u64::from(fills)).sum();

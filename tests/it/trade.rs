@@ -318,13 +318,26 @@ fn a_live_page_shows_the_account() {
     let equity: f64 = whole.lines().last().unwrap().split(',').nth(2).unwrap().parse().unwrap();
     assert!(account.contains(&format!("\"equity\":{equity}")), "{account}");
     let page = get("/", &address);
-    assert!(page.starts_with("HTTP/1.1 200") && page.contains(&format!("{equity:.2}")), "{page}");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains(&grouped(equity)), "{page}");
     assert!(page.contains("Orders for the next open") && page.contains("<svg "));
     assert!(get("/", "evil.example").starts_with("HTTP/1.1 403"));
     assert!(get("/../journal.jsonl", &address).starts_with("HTTP/1.1 404"));
     run(Command::new("kill").args(["-INT", &child.id().to_string()]));
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(place.path("live/summary.json").exists());
+}
+
+/// 1234567.891 as 1,234,567.89.
+fn grouped(value: f64) -> String {
+    let text = format!("{value:.2}");
+    let (whole, cents) = text.split_once('.').unwrap();
+    let groups: Vec<&str> = whole
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap())
+        .collect();
+    format!("{}.{cents}", groups.join(","))
 }
 
 fn start(place: &Place, args: &[&str]) -> Child {
