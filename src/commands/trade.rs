@@ -29,7 +29,7 @@ use crate::source::{self, DataSource, SYNTHETIC};
 use crate::trade::account::PaperAccount;
 use crate::trade::feed::{Asked, Batch, Feed, LineFeed, MadeUpFeed, StoreFeed};
 use crate::trade::journal::{Journal, Kept, Opening};
-use crate::trade::outputs::Outputs;
+use crate::trade::outputs::{ORDER_LOG, Outputs};
 use crate::trade::rows::Patience;
 use crate::trade::serve::LiveServer;
 use crate::train::evaluation::EvaluationResult;
@@ -38,6 +38,8 @@ use crate::train::run::{RunData, data_plan};
 use crate::train::trained::{SavedRun, fitted_until};
 use crate::train::warmup::Warmup;
 
+/// Notices of an account that a page and the summary have.
+const MOST_NOTICES: usize = 20;
 /// How long bars are waited for before signals are looked at.
 const ROUND: Duration = Duration::from_millis(500);
 
@@ -50,8 +52,16 @@ pub(crate) fn trade(args: &TradeArgs, global: &GlobalArgs, progress: Progress) -
     let run = SavedRun::with_settings(args.resolve()?, &args.model.join(MODEL_FILE))?;
     let config = &run.config;
     let _lock = FolderLock::take(&config.output)?;
-    let folder = ResultsFolder::open(&config.output)?;
     let kept = Journal::read(&config.output)?;
+    let folder = match kept {
+        Some(_) => ResultsFolder::open(&config.output)?,
+        // Without its journal an account is over; a journal without a first line was none yet.
+        None => {
+            Journal::remove_begun(&config.output, ORDER_LOG)?;
+            ResultsFolder::create(&config.output)?
+        }
+    };
+    folder.notice().into_iter().for_each(|moved| progress.line(moved));
     let source = Source::open(args, config, global)?;
     let mut notices = source.notices(config);
     let start = args.start.or(kept.as_ref().map(|kept| kept.opening.start));
@@ -92,6 +102,7 @@ pub(crate) fn trade(args: &TradeArgs, global: &GlobalArgs, progress: Progress) -
     let patience = Patience { wait: Duration::from_secs(args.wait), in_order: args.is_stdin() };
     let (account, decided) = PaperAccount::open(&config.output, &opening, &run, patience, kept)?;
     let outputs = Outputs::new(folder, &account, &decided)?;
+    let told = account.notices().len();
     let server = args.serve.map(LiveServer::start).transpose()?;
     if let Some(server) = &server {
         progress.line(&format!("the account is shown at http://{}/", server.address()));
@@ -103,7 +114,7 @@ pub(crate) fn trade(args: &TradeArgs, global: &GlobalArgs, progress: Progress) -
         outputs,
         notices,
         progress: &progress,
-        told: 0,
+        told,
         said_s: None,
         begun_s: Utc::now().timestamp(),
         server,
@@ -153,8 +164,10 @@ impl Session<'_> {
             say(&self.outputs.decided(&self.account, &decided)?);
             self.show();
         }
-        for notice in &self.account.notices()[self.told..] {
-            self.progress.line(notice);
+        let new = &self.account.notices()[self.told..];
+        new.iter().take(MOST_NOTICES).for_each(|notice| self.progress.line(notice));
+        if new.len() > MOST_NOTICES {
+            self.progress.line(&format!("{} notices more", new.len() - MOST_NOTICES));
         }
         self.told = self.account.notices().len();
         if self.outputs.is_session_over(&self.account) {
@@ -175,11 +188,21 @@ impl Session<'_> {
         is_there || is_past && self.account.due().is_none()
     }
 
+    /// Those of the start, and the last ones of the account.
+    fn all_notices(&self, absent: &[String]) -> Vec<String> {
+        let of_account = [self.account.notices(), absent].concat();
+        let more = of_account.len().saturating_sub(MOST_NOTICES);
+        let more_line = (more > 0).then(|| format!("{more} notices came before these."));
+        let last = of_account.into_iter().skip(more);
+        self.notices.iter().cloned().chain(more_line).chain(last).collect()
+    }
+
     /// Renews the live page.
     fn show(&self) {
         let Some(server) = &self.server else { return };
         let desk = self.account.desk();
-        let notices: Vec<&String> = self.notices.iter().chain(self.account.notices()).collect();
+        let notices = self.all_notices(&[]);
+        let notices: Vec<&String> = notices.iter().collect();
         let view = LiveView {
             stocks: &self.config.stocks,
             records: desk.records(),
@@ -203,9 +226,12 @@ impl Session<'_> {
             [first, .., last] => signed_percent(last / first - 1.0),
             _ => signed_percent(0.0),
         };
-        let orders = count(self.account.desk().next_orders().len() as u64);
+        let orders = match self.account.desk().next_orders().len() {
+            1 => "1 order".into(),
+            orders => format!("{} orders", count(orders as u64)),
+        };
         self.progress.line(&format!(
-            "{}: equity {} ({}; buy and hold {}), {orders} orders for the next open",
+            "{}: equity {} ({}; buy and hold {}), {orders} for the next open",
             market_date(end_s),
             amount(equity),
             growth(&record.equity),
@@ -215,7 +241,9 @@ impl Session<'_> {
 
     fn close(&mut self) -> Result<()> {
         let (config, account) = (self.config, &self.account);
-        let notices: Vec<&String> = self.notices.iter().chain(account.notices()).collect();
+        let absent = account.absent_today();
+        let notices = self.all_notices(&absent);
+        let notices: Vec<&String> = notices.iter().collect();
         let model = &self.args.model;
         let summary = |result: &EvaluationResult| summary(model, config, account, result, &notices);
         self.outputs.close(account, config, &notices, summary)

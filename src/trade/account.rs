@@ -10,7 +10,7 @@ use super::desk::LiveDesk;
 use super::feed::Batch;
 use super::journal::{Journal, Kept, Opening};
 use super::rows::{Belated, Patience, Row, Rows};
-use crate::market::calendar::iso_market_time;
+use crate::market::calendar::{iso_market_time, market_date};
 use crate::train::evaluation::NextOrder;
 use crate::train::trained::SavedRun;
 
@@ -23,6 +23,10 @@ pub(crate) struct PaperAccount {
     rows: Rows,
     journal: Journal,
     start: NaiveDate,
+    /// By stock: the market's date of its last bar.
+    traded: Vec<Option<NaiveDate>>,
+    /// Of the last row.
+    date: Option<NaiveDate>,
     /// Rows were added to the journal since it was made sure of last.
     has_new_rows: bool,
     /// What a reader must know, such as bars that came too late.
@@ -50,6 +54,8 @@ impl PaperAccount {
             rows: Rows::new(stocks, columns, patience),
             journal: Journal::open(folder, opening, kept.as_ref())?,
             start: opening.start,
+            traded: vec![None; stocks],
+            date: None,
             has_new_rows: false,
             notices: Vec::new(),
         };
@@ -84,10 +90,7 @@ impl PaperAccount {
                 self.carry_out(&row, &mut decided)?;
             }
         }
-        let newest_s = self.rows.newest_s().filter(|_| batch.is_history);
-        loop {
-            let row = newest_s.and_then(|newest_s| self.rows.next_before(newest_s));
-            let Some(row) = row.or_else(|| self.rows.next(now, batch.is_over)) else { break };
+        while let Some(row) = self.rows.next(now, batch.is_over) {
             self.carry_out(&row, &mut decided)?;
         }
         if self.has_new_rows || self.notices.len() > said {
@@ -105,8 +108,29 @@ impl PaperAccount {
     }
 
     fn decide(&mut self, row: &Row) -> Result<Option<Decided>> {
+        let date = market_date(row.end_s);
+        if self.date.is_some_and(|before| before != date) {
+            let absent = self.absent_today();
+            self.notices.extend(absent);
+        }
+        self.date = Some(date);
+        for (traded, bar) in self.traded.iter_mut().zip(&row.bars) {
+            *traded = bar.map_or(*traded, |_| Some(date));
+        }
         let is_open = self.desk.take(row)?;
         Ok(is_open.then(|| Decided(self.desk.next_orders().to_vec())))
+    }
+
+    /// A sentence for each stock that had bars within a week before the last row's day, and none on
+    /// it.
+    pub(crate) fn absent_today(&self) -> Vec<String> {
+        let Some(today) = self.date.filter(|&today| today >= self.start) else { return Vec::new() };
+        let is_absent = |traded: &Option<NaiveDate>| {
+            traded.is_some_and(|last| (1..=7).contains(&(today - last).num_days()))
+        };
+        let stocks = self.desk.mandate().stocks.iter().zip(&self.traded);
+        let absent = stocks.filter(|(_, traded)| is_absent(traded));
+        absent.map(|(stock, _)| format!("{stock}: no bar on {today}")).collect()
     }
 
     fn notice(&mut self, belated: &Belated) {

@@ -33,8 +33,6 @@ const HALF_WRITTEN: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) bars: Vec<NewBar>,
-    /// They have been there for long: what there is before the newest of them is all there is.
-    pub(crate) is_history: bool,
     /// Nothing more will come.
     pub(crate) is_over: bool,
 }
@@ -67,6 +65,8 @@ pub(crate) struct Asked<'a> {
 pub(crate) struct StoreFeed {
     stocks: Vec<WatchedStock>,
     watch: Watch,
+    /// Not handed on yet.
+    bars: Vec<NewBar>,
     reports: Vec<LoadReport>,
 }
 
@@ -94,10 +94,27 @@ struct WatchedStock {
     changed: Instant,
     /// End of its last whole bar, UTC seconds.
     last_s: Option<i64>,
-    /// A bar was held back as not whole, and is looked at again at this time, UTC seconds.
-    holds_until_s: Option<i64>,
+    /// A bar was held back as not whole.
+    holds: Option<Hold>,
     /// Since when its files cannot be read.
     unreadable: Option<Instant>,
+}
+
+impl Watch {
+    /// How long a file must not have changed before what it lacks counts as not there: less than
+    /// other stocks are waited for, so that the bar comes before its time is decided.
+    fn stillness(&self) -> Duration {
+        self.wait / 2
+    }
+}
+
+/// Why the last bar of a file is not taken yet.
+#[derive(Clone, Copy, Debug)]
+enum Hold {
+    /// Its last minutes are not there; they may come while the file changes.
+    UntilStill,
+    /// It ends at this time, UTC seconds.
+    UntilEnd(i64),
 }
 
 impl StoreFeed {
@@ -123,7 +140,7 @@ impl StoreFeed {
             files: Vec::new(),
             changed: Instant::now(),
             last_s,
-            holds_until_s: None,
+            holds: None,
             unreadable: None,
         };
         let (warmup, start) = (asked.warmup, asked.start);
@@ -131,6 +148,7 @@ impl StoreFeed {
         StoreFeed {
             stocks: asked.stocks.iter().enumerate().map(watched).collect(),
             watch: Watch { store, warmup, start, until, once, wait },
+            bars: Vec::new(),
             reports: Vec::new(),
         }
     }
@@ -168,8 +186,12 @@ impl WatchedStock {
         let period = Period { start, end: watch.until };
         let files = watch.store.list(&self.symbol, &period)?;
         let is_same = files == self.files;
-        let is_still = is_same && self.changed.elapsed() >= watch.wait;
-        let is_due = self.holds_until_s.is_some_and(|until_s| now_s() >= until_s);
+        let is_still = is_same && self.changed.elapsed() >= watch.stillness();
+        let is_due = match self.holds {
+            Some(Hold::UntilStill) => is_still,
+            Some(Hold::UntilEnd(end_s)) => now_s() >= end_s,
+            None => false,
+        };
         if is_same && !is_first && !is_due {
             return Ok(Polled::default());
         }
@@ -187,17 +209,16 @@ impl WatchedStock {
         self.files = files;
         self.convention = Some(convention);
         self.is_known = true;
-        let wait_s = i64::try_from(watch.wait.as_secs()).unwrap_or(i64::MAX);
-        let not_whole_until = |end_s: i64| {
-            // Far in the future are bars that are made up.
+        self.holds = series.end_s.last().and_then(|&end_s| {
+            // Further in the future are bars that are made up.
             let is_forming = (1..=86_400).contains(&(end_s - now_s()));
-            let lacks_minutes = end_s > known_until_s && !is_still;
-            let waited_s = now_s().saturating_add(wait_s);
-            if is_forming { Some(end_s) } else { lacks_minutes.then_some(waited_s) }
-        };
-        let last_s = series.end_s.last().copied().filter(|_| !watch.once);
-        self.holds_until_s = last_s.and_then(not_whole_until);
-        if self.holds_until_s.is_some() {
+            let lacks_minutes = end_s > known_until_s && !is_still && !watch.once;
+            match is_forming {
+                true => Some(Hold::UntilEnd(end_s)),
+                false => lacks_minutes.then_some(Hold::UntilStill),
+            }
+        });
+        if self.holds.is_some() {
             series = without_last(series);
         }
         if from.is_none() {
@@ -218,29 +239,39 @@ const LOOK_REMOTE: Duration = Duration::from_secs(2);
 
 impl Feed for StoreFeed {
     fn next(&mut self, patience: Duration) -> Result<Batch> {
-        let is_first = self.stocks.iter().any(|stock| !stock.is_known);
         let until = Instant::now() + patience;
-        let mut batch =
-            Batch { is_history: is_first, is_over: self.watch.once, ..Batch::default() };
         loop {
             for (stock, polled) in self.poll().into_iter().enumerate() {
+                let watched = &mut self.stocks[stock];
                 match polled {
                     Ok(Polled { series, report }) => {
-                        self.stocks[stock].unreadable = None;
-                        batch.bars.extend(series.iter().flat_map(|series| new_bars(stock, series)));
+                        watched.unreadable = None;
+                        self.bars.extend(series.iter().flat_map(|series| new_bars(stock, series)));
                         self.reports.extend(report);
+                        let place = |of: &LoadReport| {
+                            self.stocks.iter().position(|stock| stock.symbol == of.symbol)
+                        };
+                        self.reports.sort_by_key(place);
                     }
                     Err(error) => {
-                        let since = self.stocks[stock].unreadable.get_or_insert_with(Instant::now);
-                        if self.watch.once || is_first || since.elapsed() >= HALF_WRITTEN {
+                        let since = watched.unreadable.get_or_insert_with(Instant::now);
+                        let may_be_written = matches!(error, MarketError::File { .. });
+                        let may_be_written = may_be_written || watched.is_known;
+                        if self.watch.once || !may_be_written || since.elapsed() >= HALF_WRITTEN {
                             return Err(error.into());
                         }
                     }
                 }
             }
+            let is_over = self.watch.once;
             let now = Instant::now();
-            if !batch.bars.is_empty() || batch.is_over || now >= until {
-                return Ok(batch);
+            // Nothing is decided before the bars of all stocks were read once.
+            let are_known = self.stocks.iter().all(|stock| stock.is_known);
+            if are_known && (!self.bars.is_empty() || is_over) {
+                return Ok(Batch { bars: std::mem::take(&mut self.bars), is_over });
+            }
+            if now >= until {
+                return Ok(Batch::default());
             }
             let look = if self.watch.store.is_remote() { LOOK_REMOTE } else { LOOK };
             thread::sleep(look.min(until - now));
@@ -283,7 +314,7 @@ impl MadeUpFeed {
 impl Feed for MadeUpFeed {
     fn next(&mut self, _patience: Duration) -> Result<Batch> {
         let bars = std::mem::take(&mut self.bars);
-        Ok(Batch { bars, is_history: true, is_over: true })
+        Ok(Batch { bars, is_over: true })
     }
 
     fn reports(&self) -> &[LoadReport] {

@@ -88,6 +88,18 @@ impl Journal {
         read_whole(&folder.join(NAME))
     }
 
+    /// Removes a journal whose first line was being written when the process was killed, where the
+    /// account's file `other` was not made yet: [`Journal::read`] takes it for none.
+    ///
+    /// Errors: it cannot be removed.
+    pub(crate) fn remove_begun(folder: &Path, other: &str) -> Result<()> {
+        let path = folder.join(NAME);
+        if !path.exists() || folder.join(other).exists() {
+            return Ok(());
+        }
+        std::fs::remove_file(&path).with_context(|| path.display().to_string())
+    }
+
     /// Begins the journal of `folder`, or goes on with it where `kept` is what was read of it.
     ///
     /// Errors: it cannot be written.

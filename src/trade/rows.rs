@@ -138,19 +138,10 @@ impl Rows {
 
     /// The next row, if bars come in the order of time and there is a later one. It counts as decided.
     pub(crate) fn ended(&mut self) -> Option<Row> {
-        let newest_s = self.newest_s().filter(|_| self.patience.in_order)?;
-        self.next_before(newest_s)
-    }
-
-    /// End of the newest bar that waits, UTC seconds.
-    pub(crate) fn newest_s(&self) -> Option<i64> {
-        self.waiting.last_key_value().map(|(&end_s, _)| end_s)
-    }
-
-    /// As [`Rows::next`], for bars that have been there for long: a row before `end_s` is whole.
-    pub(crate) fn next_before(&mut self, end_s: i64) -> Option<Row> {
-        let (&first_s, _) =
-            self.waiting.first_key_value().filter(|(first_s, _)| **first_s < end_s)?;
+        let (&first_s, _) = self.waiting.first_key_value()?;
+        if !self.patience.in_order || self.waiting.len() < 2 {
+            return None;
+        }
         let (row, _) = self.waiting.remove(&first_s)?;
         self.decide(row.clone());
         Some(row)
