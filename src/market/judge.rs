@@ -27,7 +27,7 @@ const LINE_BYTES: usize = 300;
 pub(crate) enum FindingKind {
     /// All prices of a bar, or of some in a row, are far from those before and after, which agree.
     Spike,
-    /// High or low is far from open and close and from the bars beside it.
+    /// One trade is far from its bar and from the bars beside it: a high or low, maybe open or close, too.
     Wick,
     /// The price does not change for long.
     Frozen,

@@ -1,4 +1,4 @@
-//! Bars whose prices are far from those before and after, and single highs and lows that are.
+//! Bars whose prices are far from those before and after, and single trades that are.
 //!
 //! Within a session one bar begins where the one before it ended. So the ranges of two bars beside
 //! each other nearly always touch, in a crash as well; a bar that lies apart from both its
@@ -21,7 +21,7 @@ const EDGE_FACTOR: f64 = 3.0;
 const MAX_RUN: usize = 3;
 /// Bars on either side whose median says where prices are.
 const ASIDE: usize = 5;
-/// A high or low that is further from open and close, and from the bars beside it, is a wick.
+/// A high or low that is further from its bar, and from the bars beside it, is a wick.
 const WICK: f64 = 0.06;
 const WICK_RANGES: f64 = 3.0;
 /// More bars in a row, also over nights, are a spike if prices jump by this factor and back.
@@ -231,30 +231,67 @@ impl Search<'_, '_> {
         }
     }
 
-    /// Highs and lows that are far from their own bar and from the bars beside it.
+    /// Single trades that are far from their own bar and from the bars beside it.
     fn wicks(&mut self) {
         for at in 0..self.live.len() {
-            let bar = self.live[at];
-            let BarSeries { open, high, low, close, .. } = self.series;
-            let (mut bottom, mut top) = (open[bar].min(close[bar]), open[bar].max(close[bar]));
-            if high[bar] <= top * (1.0 + WICK) && bottom <= low[bar] * (1.0 + WICK) {
-                continue;
-            }
-            let beside = [at.checked_sub(1), Some(at + 1)];
-            let beside = beside.into_iter().flatten().filter_map(|at| self.live.get(at));
-            for &beside in beside.filter(|&&beside| self.share_session(beside, bar)) {
-                let (low, high) = self.trusted_range(beside);
-                (bottom, top) = (bottom.min(low), top.max(high));
-            }
-            let needed = WICK.max(WICK_RANGES * self.scale.range(bar));
-            for (name, extreme, near) in [("high", high[bar], top), ("low", low[bar], bottom)] {
-                if (extreme > top || extreme < bottom) && distance(extreme, near) > needed {
-                    let (extreme, near) = (price(extreme), price(near));
-                    let what = format!("{name} {extreme}, beside prices of {near}");
-                    let wick = FindingKind::Wick;
-                    self.found.push(BarFinding::of_bars(wick, self.series, (bar, bar), &what));
-                }
+            for is_high in [true, false] {
+                let wick = self.wick(at, is_high);
+                self.found.extend(wick);
             }
         }
+    }
+
+    /// A bad trade is the high or the low of its bar; the open, too, if it was the first trade of the
+    /// bar, and the close if it was the last.
+    fn wick(&mut self, at: usize, is_high: bool) -> Option<BarFinding> {
+        let BarSeries { open, high, low, close, .. } = self.series;
+        let bar = self.live[at];
+        let (extreme, other) = match is_high {
+            true => (high[bar], low[bar]),
+            false => (low[bar], high[bar]),
+        };
+        let nearer = |a: f64, b: f64| if is_high { a.max(b) } else { a.min(b) };
+        let is_it = |price: f64| distance(price, extreme) <= SPIKE;
+        let (opens, closes) = (is_it(open[bar]), is_it(close[bar]));
+        let mut near = [(opens, open[bar]), (closes, close[bar])]
+            .into_iter()
+            .filter(|(is_it, _)| !is_it)
+            .fold(other, |near, (_, price)| nearer(near, price));
+        if distance(extreme, near) <= WICK {
+            return None;
+        }
+        let mut needed = WICK.max(WICK_RANGES * self.scale.range(bar));
+        let beside = |at: Option<usize>| at.and_then(|at| self.live.get(at)).copied();
+        for (beside, shares_trade) in
+            [(beside(at.checked_sub(1)), opens), (beside(Some(at + 1)), closes)]
+        {
+            match beside {
+                // The price may have gone there, and stayed.
+                None if shares_trade => return None,
+                None => {}
+                Some(beside) if shares_trade || self.share_session(beside, bar) => {
+                    let (low, high) = self.trusted_range(beside);
+                    near = nearer(near, if is_high { high } else { low });
+                    if !self.share_session(beside, bar) {
+                        // It may be where prices were, or are, overnight.
+                        needed = needed.max(JUMP - 1.0);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        let is_beyond = if is_high { extreme > near } else { extreme < near };
+        if !is_beyond || distance(extreme, near) <= needed {
+            return None;
+        }
+        let mut name = String::from(if is_high { "high" } else { "low" });
+        if opens {
+            name = format!("open and {name}");
+        }
+        if closes {
+            name += " and close";
+        }
+        let what = format!("{name} {}, beside prices of {}", price(extreme), price(near));
+        Some(BarFinding::of_bars(FindingKind::Wick, self.series, (bar, bar), &what))
     }
 }

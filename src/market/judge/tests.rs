@@ -140,6 +140,43 @@ fn wicks_are_far_from_their_bar_and_from_those_beside_it() {
     assert_eq!(found(&fall), []);
 }
 
+#[test]
+fn a_wrong_trade_that_opens_or_closes_its_bar_is_a_wick() {
+    // The last trade of a bar, and the first.
+    let mut series = calm();
+    (series.high[160], series.close[160]) = (150.0, 150.0);
+    let text = &judge(&series)[0].text;
+    let time = "2020-01-21T12:00:00-05:00";
+    assert_eq!(*text, format!("{time}: high and close 150, beside prices of 100.7"));
+    let mut series = calm();
+    (series.low[160], series.open[160]) = (0.01, 0.01);
+    let text = &judge(&series)[0].text;
+    assert_eq!(*text, format!("{time}: open and low 0.01, beside prices of 100.2"));
+    // At the edge of a session prices may jump by less than 40 %.
+    let first_trade = |by: f64| {
+        let mut series = calm();
+        series.open[156] *= by;
+        series.high[156] = series.open[156].max(series.high[156]);
+        series
+    };
+    assert_eq!(found(&first_trade(1.5)), [(Wick, 156, 156)]);
+    assert_eq!(found(&first_trade(1.2)), []);
+    // A price that stays, a gap that closes, and the last bar, after which prices may stay.
+    let mut stays = scaled(calm(), 161..390, 1.2);
+    (stays.high[160], stays.close[160]) = (121.0, 120.5);
+    assert_eq!(found(&stays), []);
+    let mut gap = scaled(calm(), 0..156, 1.2);
+    (gap.high[156], gap.open[156]) = (120.5, 120.5);
+    assert_eq!(found(&gap), []);
+    let mut last = calm();
+    (last.high[389], last.close[389]) = (120.0, 120.0);
+    assert_eq!(found(&last), []);
+    // Three wrong prices are all but one: a spike.
+    let mut three = scaled(calm(), [160], 1.5);
+    three.low[160] = 100.0;
+    assert!(found(&three).iter().all(|one| one.1 == 160) && !found(&three).is_empty());
+}
+
 /// `bars` at the close before them.
 fn still(mut series: BarSeries, bars: std::ops::Range<usize>) -> BarSeries {
     let price = series.close[bars.start - 1];
@@ -229,8 +266,9 @@ fn lines_name_the_first_ones_and_count_the_others() {
     assert_eq!(refuse(&series.symbol, &judge(&idle)), Ok(()));
 }
 
-/// One to 50 errors in a thousand bars of the sample market, of one price or of all four, times or
-/// divided by 1.2 to 1000: 99 % are named, or are bad rows, and nothing else is.
+/// One to 50 errors in a thousand bars of the sample market, of one price, of a trade that opens or
+/// closes its bar within a session, or of all four prices, times or divided by 1.2 to 1000: 99 % are
+/// named, or are bad rows, and nothing else is.
 #[test]
 fn planted_errors_are_found_and_no_others() {
     let mut rng = ChaCha8Rng::seed_from_u64(16);
@@ -247,11 +285,17 @@ fn planted_errors_are_found_and_no_others() {
         for &bar in &bars {
             let by = f64::exp(rng.random_range(f64::ln(1.2)..f64::ln(1000.0)));
             let by = if rng.random_bool(0.5) { by } else { 1.0 / by };
-            if rng.random_bool(0.5) {
-                made = scaled(made, [bar], by);
-            } else {
-                let BarSeries { open, high, low, close, .. } = &mut made;
-                [open, high, low, close][rng.random_range(0..4)][bar] *= by;
+            let BarSeries { open, high, low, close, .. } = &mut made;
+            match rng.random_range(0..3) {
+                0 => made = scaled(made, [bar], by),
+                1 => [open, high, low, close][rng.random_range(0..4)][bar] *= by,
+                _ => {
+                    // Where prices may jump overnight, by more than 40 %.
+                    let by = if by > 1.0 { by.max(1.6) } else { by.min(1.0 / 1.6) };
+                    let trade = if rng.random_bool(0.5) { open } else { close };
+                    trade[bar] *= by;
+                    (high[bar], low[bar]) = (high[bar].max(trade[bar]), low[bar].min(trade[bar]));
+                }
             }
         }
         // As the cleaner does it.
