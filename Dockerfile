@@ -1,7 +1,7 @@
 # The program in an image without compilers:
 #
 #     docker build -t dqn-trader .
-#     docker run --rm --shm-size=1g -v "$PWD/results:/work/results" dqn-trader --mode parallel --output results
+#     docker run --rm --shm-size=1g -v "$PWD/results:/home/trader/results" dqn-trader --mode parallel --output results
 #
 # Keys come from the environment (docker run -e AZURE_STORAGE_CONNECTION_STRING): none is put into the image.
 FROM rust:1.95-bookworm AS build
@@ -14,8 +14,8 @@ FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates openmpi-bin openssh-client \
   && rm -rf /var/lib/apt/lists/*
 COPY --from=build /bundle /opt/dqn-trader
-RUN useradd --create-home trader && mkdir -p /work/results && chown -R trader /work \
+RUN useradd --create-home trader && mkdir /home/trader/results && chown trader /home/trader/results \
   && ln -s /opt/dqn-trader/dqn-trader /opt/dqn-trader/run_with_env.sh /usr/local/bin/
 USER trader
-WORKDIR /work
+WORKDIR /home/trader
 ENTRYPOINT ["dqn-trader"]
