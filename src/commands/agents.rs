@@ -48,7 +48,7 @@ pub(crate) fn agents(
         Box::new(move |symbol, done, total| of_days.data(symbol.as_str(), done, total));
     runner.on_data = Box::new(move |source, reports| {
         of_data.line(&format!("data: {source}"));
-        report_loads(reports, &of_data);
+        report_loads(reports.iter(), &of_data);
     });
     let report = runner.run(&args.path(), args.signature.as_deref())?;
     progress.finish();

@@ -130,16 +130,16 @@ fn overlaps(config: &RunConfig) -> bool {
 }
 
 fn report_data(prepared: &PreparedData, progress: &Progress) {
-    report_loads(&prepared.note.reports, progress);
+    report_loads(prepared.note.reports.iter(), progress);
     if prepared.from_cache {
         progress.line("bars and features are in the cached panel; nothing was read");
     }
 }
 
 /// What was found in the data, stated always; stocks of which the same is to be said share a line.
-fn report_loads(reports: &[LoadReport], progress: &Progress) {
+fn report_loads<'a>(reports: impl Iterator<Item = &'a LoadReport> + Clone, progress: &Progress) {
     let all = |report: &LoadReport| [vec![found(report)], report.notes.clone()].concat();
-    by_sentence(reports, all).iter().for_each(|line| progress.line(line));
+    by_sentence(reports.clone(), all).iter().for_each(|line| progress.line(line));
     doubts(reports).iter().for_each(|line| progress.line(line));
 }
 

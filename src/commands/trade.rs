@@ -1,6 +1,6 @@
 //! A trained desk on bars as they come, on paper.
 
-use std::io::BufReader;
+use std::io::{BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,8 +10,8 @@ use anyhow::{Context, Result, anyhow};
 use chrono::{NaiveDate, Utc};
 use serde_json::{Value, json};
 
+use super::report_loads;
 use super::train::stop_on_signals;
-use super::{report_loads, say};
 use crate::cli::{GlobalArgs, TradeArgs};
 use crate::comm::Comm;
 use crate::comm::local::LocalComm;
@@ -53,15 +53,6 @@ pub(crate) fn trade(args: &TradeArgs, global: &GlobalArgs, progress: Progress) -
     let config = &run.config;
     let _lock = FolderLock::take(&config.output)?;
     let kept = Journal::read(&config.output)?;
-    let folder = match kept {
-        Some(_) => ResultsFolder::open(&config.output)?,
-        // Without its journal an account is over; a journal without a first line was none yet.
-        None => {
-            Journal::remove_begun(&config.output, ORDER_LOG)?;
-            ResultsFolder::create(&config.output)?
-        }
-    };
-    folder.notice().into_iter().for_each(|moved| progress.line(moved));
     let source = Source::open(args, config, global)?;
     let mut notices = source.notices(config);
     let start = args.start.or(kept.as_ref().map(|kept| kept.opening.start));
@@ -76,7 +67,7 @@ pub(crate) fn trade(args: &TradeArgs, global: &GlobalArgs, progress: Progress) -
         while first.bars.is_empty() && !first.is_over && !stop.load(Ordering::Relaxed) {
             first = feed.next(ROUND)?;
         }
-        report_loads(feed.reports(), &progress);
+        report_loads(feed.reports().into_iter(), &progress);
         notices.extend(doubts(feed.reports()));
     }
     let bars = first.bars.iter();
@@ -95,15 +86,24 @@ pub(crate) fn trade(args: &TradeArgs, global: &GlobalArgs, progress: Progress) -
     notices.iter().for_each(|notice| progress.line(notice));
     let labels = match &kept {
         Some(kept) => kept.opening.labels.clone(),
-        None => feed.reports().iter().map(|report| report.bar_label).collect(),
+        None => feed.reports().into_iter().map(|report| report.bar_label).collect(),
     };
+    let server = args.serve.map(LiveServer::start).transpose()?;
+    let folder = match kept {
+        Some(_) => ResultsFolder::open(&config.output)?,
+        // Without its journal an account is over; a journal without a first line was none yet.
+        None => {
+            Journal::remove_begun(&config.output, ORDER_LOG)?;
+            ResultsFolder::create(&config.output)?
+        }
+    };
+    folder.notice().into_iter().for_each(|moved| progress.line(moved));
     let columns = &config.features.columns;
     let opening = Opening::new(desk_digest(&run, args)?, start, &config.stocks, columns, labels);
     let patience = Patience { wait: Duration::from_secs(args.wait), in_order: args.is_stdin() };
     let (account, decided) = PaperAccount::open(&config.output, &opening, &run, patience, kept)?;
     let outputs = Outputs::new(folder, &account, &decided)?;
     let told = account.notices().len();
-    let server = args.serve.map(LiveServer::start).transpose()?;
     if let Some(server) = &server {
         progress.line(&format!("the account is shown at http://{}/", server.address()));
     }
@@ -120,7 +120,7 @@ pub(crate) fn trade(args: &TradeArgs, global: &GlobalArgs, progress: Progress) -
         server,
     };
     session.show();
-    say(orders::HEADER);
+    write_out(orders::HEADER)?;
     let mut is_over = session.take(first)?;
     while !is_over && !stop.load(Ordering::Relaxed) {
         let due = session.account.due().map(|due| due.saturating_duration_since(Instant::now()));
@@ -161,8 +161,9 @@ impl Session<'_> {
         let is_over = batch.is_over;
         let decided = self.account.take(batch)?;
         if !decided.is_empty() {
-            say(&self.outputs.decided(&self.account, &decided)?);
+            let lines = self.outputs.decided(&self.account, &decided)?;
             self.show();
+            write_out(&lines)?;
         }
         let new = &self.account.notices()[self.told..];
         new.iter().take(MOST_NOTICES).for_each(|notice| self.progress.line(notice));
@@ -189,8 +190,8 @@ impl Session<'_> {
     }
 
     /// Those of the start, and the last ones of the account.
-    fn all_notices(&self, absent: &[String]) -> Vec<String> {
-        let of_account = [self.account.notices(), absent].concat();
+    fn all_notices(&self, about_today: &[String]) -> Vec<String> {
+        let of_account = [self.account.notices(), about_today].concat();
         let more = of_account.len().saturating_sub(MOST_NOTICES);
         let more_line = (more > 0).then(|| format!("{more} notices came before these."));
         let last = of_account.into_iter().skip(more);
@@ -241,8 +242,7 @@ impl Session<'_> {
 
     fn close(&mut self) -> Result<()> {
         let (config, account) = (self.config, &self.account);
-        let absent = account.absent_today();
-        let notices = self.all_notices(&absent);
+        let notices = self.all_notices(&account.about_today());
         let notices: Vec<&String> = notices.iter().collect();
         let model = &self.args.model;
         let summary = |result: &EvaluationResult| summary(model, config, account, result, &notices);
@@ -264,6 +264,19 @@ impl Session<'_> {
             self.progress.line(&format!("The account begins on {start}, but {what}."));
         }
         Ok(())
+    }
+}
+
+/// Writes orders to standard output. Whoever closed it does not want them.
+///
+/// Errors: they cannot be written, as on a full disk.
+fn write_out(lines: &str) -> Result<()> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).with_context(|| {
+            format!("standard output: cannot be written; the orders are in {ORDER_LOG}")
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -364,12 +377,11 @@ impl Source {
         start: Option<NaiveDate>,
         kept: Option<&Kept>,
     ) -> Result<Box<dyn Feed>> {
-        let columns = &config.features.columns;
+        let minutes = config.data.bar_minutes.context("config.toml has no data.bar_minutes")?;
         let Source::Bars { source, cache, .. } = self else {
             let input = BufReader::new(std::io::stdin());
-            return Ok(Box::new(LineFeed::new(input, &config.stocks, columns)));
+            return Ok(Box::new(LineFeed::new(input, config, minutes)));
         };
-        let minutes = config.data.bar_minutes.context("config.toml has no data.bar_minutes")?;
         let data = RunData { source: &source, cache: &cache };
         let options = data_plan(&LocalComm, config, data).options;
         let asked = Asked {

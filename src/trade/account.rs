@@ -11,8 +11,12 @@ use super::feed::Batch;
 use super::journal::{Journal, Kept, Opening};
 use super::rows::{Belated, Patience, Row, Rows};
 use crate::market::calendar::{iso_market_time, market_date};
+use crate::market::judge::{self, judge};
 use crate::train::evaluation::NextOrder;
 use crate::train::trained::SavedRun;
+
+/// Days before a doubtful bar by which it is judged.
+const JUDGED_DAYS: i64 = 7;
 
 /// A decision at the close of a row's bars: orders for the next open, maybe none.
 pub(crate) struct Decided(pub(crate) Vec<NextOrder>);
@@ -62,8 +66,8 @@ impl PaperAccount {
         let mut decided = Vec::new();
         if let Some(kept) = kept {
             for row in kept.rows {
+                account.rows.decide(row.clone());
                 decided.extend(account.decide(&row)?);
-                account.rows.decide(row);
             }
             for belated in kept.belated {
                 account.rows.know(belated);
@@ -110,8 +114,8 @@ impl PaperAccount {
     fn decide(&mut self, row: &Row) -> Result<Option<Decided>> {
         let date = market_date(row.end_s);
         if self.date.is_some_and(|before| before != date) {
-            let absent = self.absent_today();
-            self.notices.extend(absent);
+            let about_it = self.about_today();
+            self.notices.extend(about_it);
         }
         self.date = Some(date);
         for (traded, bar) in self.traded.iter_mut().zip(&row.bars) {
@@ -121,10 +125,21 @@ impl PaperAccount {
         Ok(is_open.then(|| Decided(self.desk.next_orders().to_vec())))
     }
 
-    /// A sentence for each stock that had bars within a week before the last row's day, and none on
-    /// it.
-    pub(crate) fn absent_today(&self) -> Vec<String> {
+    /// What is to be said of the bars of the last row's day: stocks that had bars within a week before
+    /// and none on it, and bars that are doubtful.
+    pub(crate) fn about_today(&self) -> Vec<String> {
         let Some(today) = self.date.filter(|&today| today >= self.start) else { return Vec::new() };
+        let mut sentences = self.absent_on(today);
+        for (stock, symbol) in self.desk.mandate().stocks.iter().enumerate() {
+            let mut findings = judge(&self.rows.lately(stock, symbol, JUDGED_DAYS));
+            findings.retain(|one| one.kind.is_of_prices() && market_date(one.until_s) == today);
+            let lines = judge::lines(&findings);
+            sentences.extend(lines.iter().map(|line| format!("{symbol}: {line}")));
+        }
+        sentences
+    }
+
+    fn absent_on(&self, today: NaiveDate) -> Vec<String> {
         let is_absent = |traded: &Option<NaiveDate>| {
             traded.is_some_and(|last| (1..=7).contains(&(today - last).num_days()))
         };

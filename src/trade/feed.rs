@@ -1,5 +1,6 @@
 //! New bars: from a store that is watched, or from lines.
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -10,7 +11,9 @@ use anyhow::{Context, Result, anyhow};
 use chrono::{Days, NaiveDate, Utc};
 
 use super::journal::Kept;
+use super::line_check::LineCheck;
 use super::rows::NewBar;
+use crate::config::RunConfig;
 use crate::errors::message;
 use crate::ingest::bar_line::{BarLine, StockBar, next_line};
 use crate::market::calendar::market_date;
@@ -44,9 +47,10 @@ pub(crate) trait Feed {
     /// Errors: the source cannot be read.
     fn next(&mut self, patience: Duration) -> Result<Batch>;
 
-    /// What was found while reading what there was first; empty for lines.
-    fn reports(&self) -> &[LoadReport] {
-        &[]
+    /// What was found while reading what there was first, in the order of the stocks; empty for
+    /// lines.
+    fn reports(&self) -> Vec<&LoadReport> {
+        Vec::new()
     }
 }
 
@@ -67,7 +71,8 @@ pub(crate) struct StoreFeed {
     watch: Watch,
     /// Not handed on yet.
     bars: Vec<NewBar>,
-    reports: Vec<LoadReport>,
+    /// By stock.
+    reports: BTreeMap<usize, LoadReport>,
 }
 
 /// What is watched of every stock.
@@ -149,7 +154,7 @@ impl StoreFeed {
             stocks: asked.stocks.iter().enumerate().map(watched).collect(),
             watch: Watch { store, warmup, start, until, once, wait },
             bars: Vec::new(),
-            reports: Vec::new(),
+            reports: BTreeMap::new(),
         }
     }
 
@@ -194,6 +199,13 @@ impl WatchedStock {
         };
         if is_same && !is_first && !is_due {
             return Ok(Polled::default());
+        }
+        if files.is_empty() && !self.files.is_empty() {
+            return Err(MarketError::NoData {
+                symbol: self.symbol.to_string(),
+                what: format!("its day files from {} on are gone", period.start),
+                hint: "put them back; the same command goes on with the account".into(),
+            });
         }
         if files.is_empty() && from.is_some() {
             // A stock that has ended.
@@ -247,11 +259,7 @@ impl Feed for StoreFeed {
                     Ok(Polled { series, report }) => {
                         watched.unreadable = None;
                         self.bars.extend(series.iter().flat_map(|series| new_bars(stock, series)));
-                        self.reports.extend(report);
-                        let place = |of: &LoadReport| {
-                            self.stocks.iter().position(|stock| stock.symbol == of.symbol)
-                        };
-                        self.reports.sort_by_key(place);
+                        self.reports.extend(report.map(|report| (stock, report)));
                     }
                     Err(error) => {
                         let since = watched.unreadable.get_or_insert_with(Instant::now);
@@ -278,8 +286,8 @@ impl Feed for StoreFeed {
         }
     }
 
-    fn reports(&self) -> &[LoadReport] {
-        &self.reports
+    fn reports(&self) -> Vec<&LoadReport> {
+        self.reports.values().collect()
     }
 }
 
@@ -317,8 +325,8 @@ impl Feed for MadeUpFeed {
         Ok(Batch { bars, is_over: true })
     }
 
-    fn reports(&self) -> &[LoadReport] {
-        &self.reports
+    fn reports(&self) -> Vec<&LoadReport> {
+        self.reports.iter().collect()
     }
 }
 
@@ -330,21 +338,22 @@ pub(crate) struct LineFeed {
 }
 
 impl LineFeed {
-    /// Reads `input` in a thread of its own.
+    /// Reads `input` in a thread of its own: bars of `minutes`, as the run of `config` has them.
     pub(crate) fn new(
         input: impl BufRead + Send + 'static,
-        stocks: &[Symbol],
-        columns: &[String],
+        config: &RunConfig,
+        minutes: u32,
     ) -> LineFeed {
         let (sender, lines) = sync_channel(LINES_AHEAD);
-        let (stocks, columns) = (stocks.to_vec(), columns.to_vec());
+        let (stocks, columns) = (config.stocks.clone(), config.features.columns.clone());
+        let mut check = LineCheck::new(config, minutes);
         thread::spawn(move || {
             let (mut input, mut number) = (input, 0);
             loop {
                 let line = next_line(&mut input, &mut number);
                 let bars = match line {
                     Ok(None) => return,
-                    Ok(Some(line)) => bars_of(&line, &stocks, &columns),
+                    Ok(Some(line)) => bars_of(&line, &stocks, &columns, &mut check),
                     Err(error) => Err(error.into()),
                 };
                 let bars = bars.map_err(|e| anyhow!("line {number}: {}", message(&e)));
@@ -383,16 +392,22 @@ impl Feed for LineFeed {
     }
 }
 
-fn bars_of(line: &str, stocks: &[Symbol], columns: &[String]) -> Result<Vec<NewBar>> {
+fn bars_of(
+    line: &str,
+    stocks: &[Symbol],
+    columns: &[String],
+    check: &mut LineCheck,
+) -> Result<Vec<NewBar>> {
     let line = BarLine::parse(line)?;
-    let bar = |of: &StockBar| -> Result<NewBar> {
+    let mut bar = |of: &StockBar| -> Result<NewBar> {
         let stock = stocks.iter().position(|known| *known == of.symbol);
         let stock = stock.with_context(|| {
             format!("{} is not among the model's stocks; leave it out", of.symbol)
         })?;
+        check.check(stock, &of.symbol, of.bar.end_s)?;
         Ok(NewBar { stock, bar: of.bar, extras: of.extras(columns)? })
     };
-    line.bars.iter().map(bar).collect()
+    line.bars.iter().map(&mut bar).collect()
 }
 
 fn new_bars(stock: usize, series: &BarSeries) -> impl Iterator<Item = NewBar> {

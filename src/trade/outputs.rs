@@ -5,7 +5,6 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 
 use anyhow::{Context, Result};
-use chrono::NaiveDate;
 use serde_json::Value;
 
 use super::account::{Decided, PaperAccount};
@@ -33,8 +32,8 @@ pub(crate) struct Outputs {
     order_log: File,
     /// Bars that are in the portfolio's file.
     bars: usize,
-    /// The day at whose end the other files were written last.
-    closed: Option<NaiveDate>,
+    /// End of the last bar when the other files were written last, UTC seconds.
+    written_s: Option<i64>,
 }
 
 impl Outputs {
@@ -58,7 +57,7 @@ impl Outputs {
         };
         let (portfolio, order_log) = (append(PORTFOLIO)?, append(ORDER_LOG)?);
         let bars = record.end_s.len();
-        let outputs = Outputs { folder, stocks, portfolio, order_log, bars, closed: None };
+        let outputs = Outputs { folder, stocks, portfolio, order_log, bars, written_s: None };
         if !decided.is_empty() {
             outputs.next_orders(account)?;
         }
@@ -88,13 +87,17 @@ impl Outputs {
         Ok(())
     }
 
-    /// Whether the last bar ends a session whose files are not written yet.
+    /// Whether a session is over of which not all is in the files that are written now and then.
     pub(crate) fn is_session_over(&self, account: &PaperAccount) -> bool {
-        let Some(last_s) = account.last_s().filter(|_| self.bars > 0) else { return false };
+        let Some([record, _]) = account.desk().records() else { return false };
+        let Some(&last_s) = record.end_s.last() else { return false };
         let (date, market) = (market_date(last_s), calendar::market());
-        let session = market.session(date).unwrap_or_else(|| market.usual_session(date));
-        last_s >= session.close_s && self.closed != Some(date)
-            || self.closed.is_some_and(|closed| date > closed.succ_opt().unwrap_or(closed))
+        let is_closed = last_s >= market.usual_session(date).close_s;
+        // The last bar of an earlier day may never come.
+        let day_s = market.extended_session(date).open_s;
+        let earlier = record.end_s.partition_point(|&end_s| end_s <= day_s);
+        let over_s = if is_closed { Some(&last_s) } else { record.end_s[..earlier].last() };
+        over_s.is_some_and(|&over_s| self.written_s < Some(over_s))
     }
 
     /// Writes the files that are whole only now and then: at the end of a session, and of the
@@ -114,7 +117,7 @@ impl Outputs {
         let text = serde_json::to_string_pretty(&summary(&result))?;
         self.folder.write_whole("summary.json", text.as_bytes())?;
         PaperReport { config, result: &result, notices }.write(&self.folder)?;
-        self.closed = account.last_s().map(market_date);
+        self.written_s = account.last_s();
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::market::{Bar, Symbol};
+use crate::market::{Bar, BarSeries, Symbol};
 
 /// A stock without a bar for so long is not waited for, seconds.
 const GONE_S: i64 = 7 * 24 * 3600;
@@ -157,6 +157,15 @@ impl Rows {
         while self.decided.front().is_some_and(|row| self.last_s - row.end_s > REMEMBERED_S) {
             self.decided.pop_front();
         }
+    }
+
+    /// A stock's bars of the last `days` times 24 hours before the last row, without further columns.
+    pub(crate) fn lately(&self, stock: usize, symbol: &Symbol, days: i64) -> BarSeries {
+        let from_s = self.last_s.saturating_sub(days * 24 * 3600);
+        let mut series = BarSeries::new(symbol.clone());
+        let rows = self.decided.iter().filter(|row| row.end_s > from_s);
+        rows.filter_map(|row| row.bars[stock]).for_each(|bar| series.push(bar));
+        series
     }
 
     /// End of the last row that was decided, UTC seconds; None before the first.

@@ -304,6 +304,40 @@ fn what_cannot_be_as_it_should_is_named() {
     refused(&mut place.program(&own), &["--output", "own folder"]);
 }
 
+/// A wrong price is named when its day is over, before `data check` is asked.
+#[test]
+fn a_doubtful_bar_is_named_when_it_comes() {
+    let mut series = series();
+    let place = trained(&series);
+    let day = |end_s: &i64| market_date(*end_s).to_string() == "2018-06-13";
+    let bar = series[0].end_s.iter().position(day).unwrap() + 15;
+    series[0].high[bar] *= 1.5;
+    write(&place.path("wrong"), &series, ("2018-01-02", END), i64::MAX);
+    let args = trade("wrong", "doubtful", &["--once", "--until", END]);
+    let out = run(&mut place.program(&args));
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert!(out.status.success(), "{said}");
+    assert!(said.contains("AAA: wick: 2018-06-13T12:30:00-04:00: high "), "{said}");
+    let summary = place.text("doubtful/summary.json");
+    assert_eq!(summary.matches("AAA: wick: 2018-06-13").count(), 1, "{summary}");
+
+    // Lines that are no bars of the model's hours or length.
+    for (timestamp, words) in [
+        ("2018-06-13T09:30:00-04:00", "outside the hours"),
+        ("2018-06-13T10:10:00-04:00", "30-minute bars"),
+    ] {
+        let line = |timestamp: &str| {
+            serde_json::json!({"timestamp": timestamp, "stock": "AAA", "open": 10, "high": 10,
+                "low": 10, "close": 10, "volume": 10})
+        };
+        let text = format!("{}\n{}\n", line("2018-06-13T10:00:00-04:00"), line(timestamp));
+        std::fs::write(place.path("input"), text).unwrap();
+        let input = std::fs::File::open(place.path("input")).unwrap();
+        let args = trade("-", "lines", &["--quiet"]);
+        refused(place.program(&args).stdin(input), &["line 2", "AAA", words]);
+    }
+}
+
 /// The page and the JSON beside it, for this machine's browsers only.
 #[test]
 fn a_live_page_shows_the_account() {

@@ -57,7 +57,7 @@ pub(super) fn read(
     for (one, report) in series.iter().zip(&mut reports) {
         report.doubt(&presence(one, &config.train_period(), config.data.calendar));
     }
-    report_loads(&reports, progress);
+    report_loads(reports.iter(), progress);
     let bar_minutes = agreed(comm, common_bar_minutes(&reports))?;
     let described = serde_json::json!({
         "source": config.data.source,

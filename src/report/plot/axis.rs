@@ -52,7 +52,8 @@ pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axi
 pub(super) const LEFT: u32 = 62;
 pub(super) const TITLE: u32 = 34;
 const BOTTOM: u32 = 26;
-const RIGHT: u32 = 14;
+/// Room for half of the last date.
+const RIGHT: u32 = 28;
 
 /// Title, grid and labels; the caller adds the curves.
 pub(super) fn chart<'a, 'b>(
@@ -244,7 +245,11 @@ fn date_ticks(end_s: &[i64]) -> Vec<(f64, String)> {
         TickLevel::Quarter,
         TickLevel::Year,
     ];
-    let fits = |level: &TickLevel| starts(*level).len() <= MAX_DATES;
+    let is_one_day = starts(TickLevel::Day).len() <= 1;
+    // Hours of several days would go without their dates.
+    let fits = |level: &TickLevel| {
+        starts(*level).len() <= MAX_DATES && (is_one_day || !matches!(level, TickLevel::Hour))
+    };
     let level = levels.into_iter().find(fits).unwrap_or(TickLevel::Year);
 
     let mut at = starts(level);
@@ -328,6 +333,14 @@ mod tests {
         assert_eq!(texts(&from_late_month), ["Dec 2019", "Jan 2020", "Feb", "Mar"]);
         let weeks = date_ticks(&daily(2024, 3, 1, 31));
         assert_eq!(texts(&weeks), ["1 Mar 2024", "4 Mar", "11 Mar", "18 Mar", "25 Mar"]);
+        let hours = |days: i64| -> Vec<i64> {
+            let first = daily(2024, 3, 4, 1)[0];
+            (0..days)
+                .flat_map(|day| (0..6).map(move |h| first + 86_400 * day + 3_600 * h))
+                .collect()
+        };
+        assert_eq!(texts(&date_ticks(&hours(1)))[..2], ["10:00", "11:00"]);
+        assert_eq!(texts(&date_ticks(&hours(2))), ["4 Mar 2024", "5 Mar"]);
         let decades = date_ticks(&daily(2000, 1, 1, 8_000));
         assert!(texts(&decades).len() <= MAX_DATES && texts(&decades).contains(&"2004"));
     }
