@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::outputs::relationships;
 use super::{CommandContext, comparison, in_sample_notice, is_in_sample, report_data, say};
 use crate::cli::{EvaluateArgs, GlobalArgs};
 use crate::comm::local::LocalComm;
@@ -14,7 +15,9 @@ use crate::report::folder::ResultsFolder;
 use crate::report::html::HtmlReport;
 use crate::report::summary::{trials_before, trials_of};
 use crate::report::trades::Trades;
-use crate::report::{FolderLock, Progress, allocations_csv, orders, portfolio_csv, table};
+use crate::report::{
+    FolderLock, Progress, allocations_csv, importance, orders, portfolio_csv, table,
+};
 use crate::rl::rng::{Purpose, stream};
 use crate::train::callbacks::Callbacks;
 use crate::train::dataset::PreparedData;
@@ -30,6 +33,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     run.config = setting.config.clone();
     let mut watch = EvaluateCallbacks { progress: &setting.progress };
     let (eval, evaluated) = run.evaluate(setting.data(), &mut watch, &mut |_| {})?;
+    let explanation = run.explanation(&eval)?;
     let CommandContext { config, progress, mut notices, ledger, .. } = setting;
     notices.extend(unknown_experts);
     notices.extend(doubts(&eval.note.reports));
@@ -42,6 +46,9 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let allocations = allocations_csv::write(&folder, &config.stocks, &evaluated.allocations)?;
     let costs = Costs::new(&config.env);
     let trades = Trades::new(&evaluated.record, &evaluated.allocations, &costs).write(&folder)?;
+    let relationships = relationships(&config.stocks, &run.model, &explanation);
+    let relations = relationships.write(&folder)?;
+    let influences = importance::write(&folder, &config.stocks, &explanation.importance)?;
     let next = orders::write(&folder, &config.stocks, &evaluated.next_orders)?;
     // The model was chosen by what its run saw; an evaluation that only repeats that is no new one.
     let own = vec![Trial::new(None, &evaluated.record)];
@@ -60,7 +67,12 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
     let beside = comparison::beside(&mandate, &config, &eval, &evaluated, &inference);
     let everyone = &beside.contenders;
-    let page = HtmlReport::of_evaluation(&config, &evaluated, &beside, &inference, &notices);
+    let page = HtmlReport {
+        relationships: Some(&relationships),
+        importance: &explanation.importance,
+        belief: Some(run.model.belief.share),
+        ..HtmlReport::of_evaluation(&config, &evaluated, &beside, &inference, &notices)
+    };
     let page = page.write(&folder)?;
     let summary = serde_json::json!({
         "model": args.model,
@@ -75,7 +87,9 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let text = serde_json::to_string_pretty(&summary)?;
     let summary = folder.write_whole("summary.json", text.as_bytes())?;
     let metrics = (&evaluated.metrics, &evaluated.benchmark_metrics);
-    let written = [portfolio, allocations, trades, next, summary, page];
+    let [graph, quarters] = relations;
+    let written =
+        [portfolio, allocations, trades, next, graph, quarters, influences, summary, page];
     let tables = (&[][..], &everyone[..], Some(&evaluated.contributions));
     say(&table::closing(metrics, &inference, tables, config.env.initial_cash, &written));
     say(&format!("\n{}", orders::lines(&config.stocks, &evaluated.next_orders)));

@@ -12,7 +12,7 @@ use crate::env::costs::Costs;
 use crate::errors::message;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::eval::parts::PartResult;
-use crate::features::relations::QuarterRelation;
+use crate::market::Symbol;
 use crate::report::folder::ResultsFolder;
 use crate::report::format::wrapped;
 use crate::report::html::HtmlReport;
@@ -29,9 +29,8 @@ use crate::rl::rng::{Purpose, stream};
 use crate::train::callbacks::{Ending, TrainingInterval};
 use crate::train::dataset::PreparedData;
 use crate::train::evaluation::{Evaluation, EvaluationResult};
-use crate::train::importance::FeatureImportance;
+use crate::train::explanation::Explanation;
 use crate::train::model::Model;
-use crate::train::peer_view::PeerView;
 use crate::train::run::Trained;
 use crate::train::{feature_sheet, policy_check};
 
@@ -260,16 +259,10 @@ impl Outputs {
         let sheet_path = folder.path(feature_sheet::NAME);
         feature_sheet::write(&sheet_path, config, model, eval).map_err(unwritten)?;
         let policies = self.policy(model, eval)?;
-        let relationships = Relationships {
-            stocks: config.stocks.clone(),
-            influence: finished.peer_view.influence.clone(),
-            attention: finished.peer_view.attention.clone(),
-            correlation: model.fit.relations.correlation.clone(),
-            lead_lag: model.fit.relations.lead_lag.clone(),
-            quarters: finished.quarters.clone(),
-        };
+        let explanation = &finished.explanation;
+        let relationships = relationships(&config.stocks, model, explanation);
         let relationships_paths = relationships.write(folder)?;
-        let importance_path = importance::write(folder, &config.stocks, &finished.importance)?;
+        let importance_path = importance::write(folder, &config.stocks, &explanation.importance)?;
         let inference = latest.map(|evaluated| self.inference(finished.trained, evaluated, ledger));
         if let (Some(evaluated), Some(inference)) = (latest, &inference) {
             let what = format!("train {}", config.output.display());
@@ -309,7 +302,7 @@ impl Outputs {
                 run: Some(&summary.run),
                 lines: &self.lines,
                 relationships: Some(&relationships),
-                importance: &finished.importance,
+                importance: &explanation.importance,
                 belief: Some(model.belief.share),
                 previous: previous.as_ref(),
                 parts: &summary.parts,
@@ -361,6 +354,23 @@ impl Outputs {
     }
 }
 
+/// What the network makes of the stocks' relations, beside those that were measured in training.
+pub(super) fn relationships(
+    stocks: &[Symbol],
+    model: &Model,
+    explanation: &Explanation,
+) -> Relationships {
+    let Explanation { peer_view, quarters, .. } = explanation;
+    Relationships {
+        stocks: stocks.to_vec(),
+        influence: peer_view.influence.clone(),
+        attention: peer_view.attention.clone(),
+        correlation: model.fit.relations.correlation.clone(),
+        lead_lag: model.fit.relations.lead_lag.clone(),
+        quarters: quarters.clone(),
+    }
+}
+
 /// Of the files that are not this layer's own.
 fn unwritten(error: impl Into<anyhow::Error>) -> anyhow::Error {
     anyhow!("{}; free some disk space, then continue with --resume", message(&error.into()))
@@ -370,11 +380,7 @@ fn unwritten(error: impl Into<anyhow::Error>) -> anyhow::Error {
 pub(crate) struct FinishedRun<'a> {
     pub(crate) trained: &'a Trained,
     pub(crate) run: RunSummary,
-    pub(crate) peer_view: PeerView,
-    /// Relations in each quarter.
-    pub(crate) quarters: Vec<QuarterRelation>,
-    /// What decisions depend on.
-    pub(crate) importance: Vec<FeatureImportance>,
+    pub(crate) explanation: Explanation,
     /// The DQN alone in each part of the data.
     pub(crate) parts: Vec<PartResult>,
 }

@@ -71,12 +71,10 @@ pub(crate) fn train(
         }
         trained => trained?,
     };
-    let peer_view = trained.peer_view(comm)?;
-    let quarters = trained.quarters(comm)?;
     let measured_from = Instant::now();
-    let importance = trained.importance(comm)?;
+    let explanation = trained.explanation(comm)?;
     let milliseconds = measured_from.elapsed().as_millis() as u64;
-    tracing::info!(milliseconds, "importance of features measured");
+    tracing::info!(milliseconds, "relations and importance of features measured");
     let parts = trained.parts(comm)?;
     setting.progress.finish();
     let TrainCallbacks { outputs, mut notices, machine, .. } = watch;
@@ -102,7 +100,7 @@ pub(crate) fn train(
         },
         notices,
     };
-    let finished = FinishedRun { trained: &trained, run, peer_view, quarters, importance, parts };
+    let finished = FinishedRun { trained: &trained, run, explanation, parts };
     outputs.finish(&finished, &setting.ledger)?;
     match trained.ending {
         Ending::EpisodeDone => trained.mark_finished()?,

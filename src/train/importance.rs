@@ -10,14 +10,13 @@ use crate::comm::{Comm, MessageStamp, Ranks, Tag};
 use crate::compute::threads::run_parallel;
 use crate::market::panel::Panel;
 use crate::math::normal::student_quantile;
-use crate::rl::agent::{AgentTerms, greedy_position};
+use crate::rl::agent::{Agent, AgentTerms, greedy_position};
 use crate::rl::device::Device;
 use crate::rl::engine::Engine;
 use crate::rl::engines::engine;
 use crate::rl::network::NetworkShape;
 use crate::rl::permuted::PermutedInputs;
 use crate::rl::rng::{Purpose, stream};
-use crate::train::worker::Worker;
 
 /// Bars that are looked at, evenly spread.
 const ROWS: usize = 240;
@@ -61,12 +60,12 @@ pub(crate) struct MeasuredPolicy<'a> {
 }
 
 /// On rank 0, in the order of stocks, then of features, each first of the stock and then of its
-/// peers; empty on the others. `workers` are this rank's. Called on every rank.
+/// peers; empty on the others. `agents` are those of this rank's stocks. Called on every rank.
 pub(crate) fn gather(
     comm: &dyn Comm,
     eval: &PreparedData,
     policy: &MeasuredPolicy<'_>,
-    workers: &mut [Worker],
+    agents: &mut [(usize, &mut Agent)],
 ) -> Result<Vec<FeatureImportance>> {
     let names = eval.panel.feature_names();
     let stocks = policy.shape.stocks;
@@ -77,11 +76,11 @@ pub(crate) fn gather(
     let sides = if policy.shape.attends() { 2 } else { 1 };
     let width = sides * names.len() * NUMBERS;
     let engine = engine(policy.shape, policy.weights, Device::Cpu)?;
-    let mut mine = vec![Vec::new(); workers.len()];
-    let tasks = workers.iter_mut().zip(&mut mine).collect();
-    run_parallel(tasks, |(worker, out): (&mut Worker, &mut Vec<f32>)| {
-        let stock = worker.stock();
-        let inputs = worker.agent().inputs(&eval.panel, &rows);
+    let mut mine = vec![Vec::new(); agents.len()];
+    let tasks = agents.iter_mut().zip(&mut mine).collect();
+    run_parallel(tasks, |((stock, agent), out): (&mut (usize, &mut Agent), &mut Vec<f32>)| {
+        let stock = *stock;
+        let inputs = agent.inputs(&eval.panel, &rows);
         let returns = returns_after(&eval.panel, stock, &rows);
         *out = of_stock(&*engine, &inputs, (stock, &returns), policy, sides);
     });

@@ -28,6 +28,7 @@ pub mod dataset;
 pub mod dqn_strategy;
 pub mod evaluation;
 mod expert_record;
+pub mod explanation;
 pub(crate) mod feature_sheet;
 pub mod importance;
 mod initial;

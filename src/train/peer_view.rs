@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use super::dataset::PreparedData;
 use crate::comm::{Comm, MessageStamp, Ranks, Tag};
+use crate::rl::agent::Agent;
 use crate::rl::device::Device;
 use crate::rl::engines::engine;
 use crate::rl::network::NetworkShape;
-use crate::train::worker::Worker;
 
 /// Rows over which the means are taken.
 const ROWS: usize = 1_024;
@@ -40,14 +40,13 @@ pub struct PeerView {
 
 impl PeerView {
     /// On rank 0; empty on the others. Of a network of `shape` with `weights` at some rows of `data`;
-    /// `workers` are this rank's.
+    /// `agents` are those of this rank's stocks.
     pub(crate) fn gather(
         comm: &dyn Comm,
         data: &PreparedData,
         Sampling { rows, most }: Sampling,
-        shape: &NetworkShape,
-        weights: &[f32],
-        workers: &mut [Worker],
+        (shape, weights): (&NetworkShape, &[f32]),
+        agents: &mut [(usize, &mut Agent)],
     ) -> Result<PeerView> {
         let stocks = shape.stocks;
         let fit = &data.note.fit;
@@ -61,8 +60,7 @@ impl PeerView {
         let sampled: Vec<u32> = rows.step_by(stride).map(|row| row as u32).collect();
         let mut mine = Vec::new();
         let engine = engine(shape, weights, Device::Cpu)?;
-        for worker in workers {
-            let agent = worker.agent();
+        for (_, agent) in agents {
             mine.extend(agent.attention(&*engine, &data.panel, &sampled).unwrap_or_default());
             mine.extend(agent.influence(&*engine, &data.panel, &sampled).unwrap_or_default());
         }

@@ -8,27 +8,26 @@ use chrono::Datelike;
 
 use super::dataset::PreparedData;
 use super::peer_view::{PeerView, Sampling};
-use super::worker::Worker;
 use crate::comm::Comm;
 use crate::features::relations::{QuarterRelation, Relations};
 use crate::market::calendar::market_date;
+use crate::rl::agent::Agent;
 use crate::rl::network::NetworkShape;
 
 /// Rows of a quarter over which the network's means are taken.
 const ROWS: usize = 128;
 
 /// On rank 0, in the order of time, of stocks and of peers; empty on the others. Called on every
-/// rank with its own `workers`. A quarter that begins in one period and ends in another is measured
+/// rank with the agents of its stocks. A quarter that begins in one period and ends in another is measured
 /// in each.
 pub(crate) fn gather(
     comm: &dyn Comm,
-    periods: [&PreparedData; 2],
-    shape: &NetworkShape,
-    weights: &[f32],
-    workers: &mut [Worker],
+    periods: &[&PreparedData],
+    network: (&NetworkShape, &[f32]),
+    agents: &mut [(usize, &mut Agent)],
 ) -> Result<Vec<QuarterRelation>> {
     let mut relations = Vec::new();
-    for data in periods {
+    for &data in periods {
         let peers = data.note.fit.peers.iter().enumerate();
         let pairs: Vec<(usize, usize)> =
             peers.flat_map(|(stock, peers)| peers.iter().map(move |&peer| (stock, peer))).collect();
@@ -36,7 +35,7 @@ pub(crate) fn gather(
             let measure = || Relations::of_pairs(&data.panel, rows.clone(), &pairs);
             let measured = comm.is_root().then(measure);
             let sampling = Sampling { rows, most: ROWS };
-            let view = PeerView::gather(comm, data, sampling, shape, weights, workers)?;
+            let view = PeerView::gather(comm, data, sampling, network, agents)?;
             let Some(measured) = measured else { continue };
             let of_pair = |(&(stock, peer), [correlation, lead_lag]): (_, [Option<f64>; 2])| {
                 let (stock, peer): (usize, usize) = (stock, peer);

@@ -16,12 +16,12 @@ use super::checkpoint_transfer::FolderAccess;
 use super::checkpoint_writer::{CheckpointWriter, read_checkpoint};
 use super::dataset::{PanelNote, PreparedData};
 use super::evaluation::{Evaluation, EvaluationResult, Policy, evaluate};
-use super::importance::{self, FeatureImportance, MeasuredPolicy};
+use super::explanation::Explanation;
+use super::importance::MeasuredPolicy;
 use super::initial::given_weights;
 use super::model::{MODEL_FILE, Model, SETTINGS_FILE};
 use super::modes::Training;
 use super::peer_view::{PeerView, Sampling};
-use super::quarters;
 use super::resume::{Kept, ResumePoint, find_resume_point};
 pub use super::run_data::{RunData, data_plan};
 use super::selection::{RowSplit, ValidationScore};
@@ -33,7 +33,6 @@ use crate::config::RunConfig;
 use crate::errors::message;
 use crate::eval::metrics::Metrics;
 use crate::eval::parts::{DataPart, PartResult};
-use crate::features::relations::QuarterRelation;
 use crate::market::Symbol;
 use crate::market::calendar::market_date;
 use crate::portfolio::mandate::Mandate;
@@ -259,36 +258,30 @@ fn checkpoint_settings(config: &RunConfig, panels: [&PreparedData; 2]) -> Result
 }
 
 impl Trained {
-    /// What the network makes of each stock's peers; on rank 0, empty on the others. Called on
-    /// every rank.
+    /// What the network makes of each stock's peers in training; on rank 0, empty on the others.
+    /// Called on every rank.
     pub fn peer_view(&mut self, comm: &dyn Comm) -> Result<PeerView> {
-        let Model { shape, weights, .. } = &self.model;
+        let network = (&self.model.shape, &self.model.weights[..]);
         let sampling = Sampling::of_period(&self.train);
-        PeerView::gather(comm, &self.train, sampling, shape, weights, &mut self.workers)
+        let workers = self.workers.iter_mut();
+        let mut agents: Vec<_> = workers.map(|worker| (worker.stock(), worker.agent())).collect();
+        PeerView::gather(comm, &self.train, sampling, network, &mut agents)
     }
 
-    /// What the network's decisions in the evaluation depend on; on rank 0, empty on the others, and
-    /// where the run was stopped. Called on every rank.
-    pub fn importance(&mut self, comm: &dyn Comm) -> Result<Vec<FeatureImportance>> {
+    /// What the network listens to; on rank 0, empty on the others. Where the run was stopped, only
+    /// what it makes of each stock's peers. Called on every rank.
+    pub fn explanation(&mut self, comm: &dyn Comm) -> Result<Explanation> {
         if self.ending == Ending::Stopped {
-            return Ok(Vec::new());
+            return Ok(Explanation { peer_view: self.peer_view(comm)?, ..Explanation::default() });
         }
         let Model { shape, weights, belief, .. } = &self.model;
         let learner = self.config.learner.in_bars(self.eval.note.bar_minutes);
         let returns = &self.eval.note.fit.scaler.return_std;
         let terms = &agent_terms(&self.mandate.env, returns, belief, &learner);
         let policy = MeasuredPolicy { shape, weights, terms, seed: self.config.seed };
-        importance::gather(comm, &self.eval, &policy, &mut self.workers)
-    }
-
-    /// Relations in each quarter of both periods; on rank 0, empty on the others, and where the run
-    /// was stopped. Called on every rank.
-    pub fn quarters(&mut self, comm: &dyn Comm) -> Result<Vec<QuarterRelation>> {
-        if self.ending == Ending::Stopped {
-            return Ok(Vec::new());
-        }
-        let Model { shape, weights, .. } = &self.model;
-        quarters::gather(comm, [&self.train, &self.eval], shape, weights, &mut self.workers)
+        let workers = self.workers.iter_mut();
+        let mut agents: Vec<_> = workers.map(|worker| (worker.stock(), worker.agent())).collect();
+        Explanation::gather(comm, &[&self.train, &self.eval], &policy, &mut agents)
     }
 
     /// Notes in the results folder that the run is finished, so that resuming it does nothing. Called

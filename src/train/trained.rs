@@ -8,7 +8,9 @@ use chrono::NaiveDate;
 use super::callbacks::Callbacks;
 use super::dataset::PreparedData;
 use super::evaluation::{BarDecision, EvaluationResult};
-use super::model::{MODEL_FILE, Model, SETTINGS_FILE, untrained_shape};
+use super::explanation::Explanation;
+use super::importance::MeasuredPolicy;
+use super::model::{Actors, MODEL_FILE, Model, SETTINGS_FILE, untrained_shape};
 use super::run_data::{RunData, data_plan};
 use super::setup;
 use crate::comm::local::LocalComm;
@@ -102,6 +104,20 @@ impl SavedRun {
         let evaluated =
             model.evaluate(&config.learner.in_bars(bar_minutes), device, &mandate, &eval, watch)?;
         Ok((eval, evaluated))
+    }
+
+    /// What the network listens to in these bars.
+    ///
+    /// Errors: a device is unknown.
+    pub fn explanation(&self, eval: &PreparedData) -> Result<Explanation> {
+        let SavedRun { config, model } = self;
+        let learner = config.learner.in_bars(eval.note.bar_minutes);
+        let device = setup::device(&config.device)?;
+        let Actors { terms, mut agents, .. } = model.actors(&learner, device, &config.env)?;
+        let (shape, weights) = (&model.shape, &model.weights[..]);
+        let policy = MeasuredPolicy { shape, weights, terms: &terms, seed: config.seed };
+        let mut agents: Vec<_> = agents.iter_mut().enumerate().collect();
+        Explanation::gather(&LocalComm, &[eval], &policy, &mut agents)
     }
 }
 
