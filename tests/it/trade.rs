@@ -319,7 +319,7 @@ fn a_doubtful_bar_is_named_when_it_comes() {
     assert!(out.status.success(), "{said}");
     assert!(said.contains("AAA: wick: 2018-06-13T12:30:00-04:00: high "), "{said}");
     let summary = place.text("doubtful/summary.json");
-    assert_eq!(summary.matches("AAA: wick: 2018-06-13").count(), 1, "{summary}");
+    assert!(summary.contains("AAA: wick: 2018-06-13T12:30:00-04:00: high "), "{summary}");
 
     // Lines that are no bars of the model's hours or length.
     for (timestamp, words) in [
