@@ -3,6 +3,7 @@
 
 mod markup;
 mod python;
+mod work;
 
 use serde_json::{Map, Value, json};
 
@@ -125,13 +126,24 @@ fn in_json(text: &str) -> Vec<TextCall> {
 /// marker says that this is a call.
 fn value_at(text: &str, start: usize, marked: bool) -> Option<(Value, usize)> {
     let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
-    if let Some(Ok(value)) = values.next() {
-        return Some((value, start + values.byte_offset()));
+    match values.next()? {
+        Ok(value) => {
+            work::add(values.byte_offset());
+            return Some((value, start + values.byte_offset()));
+        }
+        Err(error) => work::add(error.column()),
+    }
+    if !marked {
+        return None;
     }
     let rest = &text[start..];
     let end = rest.find(['<', '`']).unwrap_or(rest.len());
-    let closed = |ends: &&str| serde_json::from_str(&format!("{}{ends}", rest[..end].trim())).ok();
-    let value = ["}", "}}", "]", "}]", "}}]"].iter().filter(|_| marked).find_map(closed);
+    work::add(end);
+    let closed = |ends: &&str| {
+        work::add(end);
+        serde_json::from_str(&format!("{}{ends}", rest[..end].trim())).ok()
+    };
+    let value = ["}", "}}", "]", "}]", "}}]"].iter().find_map(closed);
     value.map(|value| (value, start + end))
 }
 

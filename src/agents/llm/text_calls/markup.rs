@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::TextCall;
+use super::{TextCall, work};
 use crate::agents::llm::arguments::tool_name;
 
 /// What DeepSeek puts into each of its tags.
@@ -32,9 +32,10 @@ pub(super) fn calls(text: &str) -> Vec<TextCall> {
         let body = quoted[name.len()..].trim_start_matches(['"', '\'', ')', ' ']);
         let body = body.strip_prefix("/>").map_or(body, |_| "");
         let body = body.strip_prefix('>').unwrap_or(body);
-        let end = first(body, &ENDS).map_or(body.len(), |(end, _)| end);
         let next = first(body, &OPENERS).map_or(body.len(), |(next, _)| next);
-        let body = &body[..end.min(next)];
+        let body = &body[..next];
+        let end = first(body, &ENDS).map_or(body.len(), |(end, _)| end);
+        let body = &body[..end];
         let arguments = match fields(body) {
             Some(fields) => Value::Object(fields),
             None => Value::String(body.trim().into()),
@@ -44,11 +45,16 @@ pub(super) fn calls(text: &str) -> Vec<TextCall> {
     calls
 }
 
-/// The first of `marks` in `text`.
+/// The first of `marks`, all of which begin with `<`, in `text`. Nothing behind it is looked at.
 fn first<'a>(text: &str, marks: &[&'a str]) -> Option<(usize, &'a str)> {
-    let found = marks.iter().filter_map(|mark| Some((text.find(mark)?, *mark)));
-    // At one place the longer mark.
-    found.min_by_key(|(at, mark)| (*at, usize::MAX - mark.len()))
+    let at_mark = |(at, _)| {
+        let here = marks.iter().filter(|mark| text[at..].starts_with(**mark));
+        // At one place the longer mark.
+        here.max_by_key(|mark| mark.len()).map(|mark| (at, *mark))
+    };
+    let found = text.match_indices('<').find_map(at_mark);
+    work::add(found.map_or(text.len(), |(at, _)| at));
+    found
 }
 
 /// Arguments as elements; None if there is none.

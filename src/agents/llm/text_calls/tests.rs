@@ -117,14 +117,16 @@ fn a_call_with_an_error_is_still_a_call() {
     assert!(is_call_like("<tool_call>{'name': 'buy'}</tool_call>") && !is_call_like("I wait."));
 }
 
-/// Texts made to be slow.
+/// Texts made to be slow: of two lengths, the longer takes about as many times the work, and beyond
+/// [`MOST_BYTES`] there is no more of it.
 #[test]
-fn long_texts_are_read_in_no_time() {
-    let since = std::time::Instant::now();
+fn the_work_grows_with_the_text_and_no_faster() {
     for part in
         ["{", "[", "{\"a\":", "<tool_call>", "<function=buy>", "buy(", "[\"", "<｜tool▁sep｜>"]
     {
-        find(&part.repeat((1 << 20) / part.len()));
+        let work = |bytes: usize| work::of(|| drop(find(&part.repeat(bytes / part.len()))));
+        let [quarter, whole, beyond] = [MOST_BYTES / 4, MOST_BYTES, 1 << 20].map(work);
+        assert!(whole <= 5 * quarter && whole <= 200 * MOST_BYTES, "{part}: {quarter}, {whole}");
+        assert!(beyond <= whole + whole / 10 + 100, "{part}: {whole}, {beyond}");
     }
-    assert!(since.elapsed().as_secs() < 20, "{:?}", since.elapsed());
 }
