@@ -70,6 +70,7 @@ pub mod study;
 pub mod synthetic;
 pub(crate) mod trade;
 pub mod train;
+mod wording;
 
 pub use commands::program::main;
 pub use errors::Cause;

@@ -14,7 +14,7 @@ use super::config::{AgentsConfig, SessionLength};
 use super::step_time::StepTime;
 use crate::market::calendar::{MarketClock, market};
 use crate::market::judge::presence;
-use crate::market::options::{BarLabel, OutlierRule};
+use crate::market::options::{BarLabel, LabelOrigin, OutlierRule};
 use crate::market::options::{LoadOptions, LoadReport, doubts};
 use crate::market::panel::{Grid, MarketView, NO_BAR, Panel, PanelData, align};
 use crate::market::{Bar, BarSeries, MarketData, Period, Symbol};
@@ -65,6 +65,7 @@ pub(crate) fn load_options(config: &AgentsConfig, cache: &Path) -> LoadOptions {
     LoadOptions {
         bar_minutes: config.bar_minutes,
         bar_label: BarLabel::Auto,
+        label_origin: LabelOrigin::default(),
         calendar: config.calendar,
         extended_hours: false,
         strict: false,

@@ -94,7 +94,7 @@ fn settings(results: &Path, setting: &DecisionContext<'_>, first: usize) -> Resu
     if run.data.bar_minutes != Some(minutes) {
         let trained = run.data.bar_minutes.unwrap_or_default();
         bail!(
-            "{} was trained on bars of {trained} minutes, and these bars are of {minutes}; \
+            "{} was trained on {trained}-minute bars, and these are {minutes}-minute bars; \
              set bar_minutes to {trained}",
             results.display()
         );

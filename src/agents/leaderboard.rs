@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{AgentExit, AgentReport, AgentsReport, PerformanceFigures};
 use crate::eval::inference::CONFIDENCE;
 use crate::report::format::{count, growth, percent, ratio, wrapped};
+use crate::wording::counted;
 
 const COLUMNS: [&str; 8] = ["", "kind", "return", "Sharpe", "interval", "max DD", "trades", "cost"];
 /// In JSON.
@@ -50,11 +51,11 @@ pub(crate) fn table(report: &AgentsReport) -> String {
             let cost = tokens.cost.map(|cost| format!(", a cost of {cost:.4}"));
             let _ = writeln!(
                 text,
-                "{}: {} requests, {} prompt tokens, {} completion tokens{}",
+                "{}: {}, {}, {}{}",
                 metrics.signature,
-                count(tokens.requests),
-                count(tokens.prompt_tokens),
-                count(tokens.completion_tokens),
+                counted(tokens.requests as usize, "request"),
+                counted(tokens.prompt_tokens as usize, "prompt token"),
+                counted(tokens.completion_tokens as usize, "completion token"),
                 cost.unwrap_or_default()
             );
         }

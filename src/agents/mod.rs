@@ -45,8 +45,8 @@ use anyhow::{Context, Result, anyhow};
 use crate::errors::{message, tell};
 use crate::market::Symbol;
 use crate::market::options::LoadReport;
-use crate::report::format::count;
 use crate::strategy::Cancel;
+use crate::wording::counted;
 use bars::{AgentBars, PreparedBars};
 use config::{AgentSpec, AgentsConfig};
 use process::Child;
@@ -205,15 +205,15 @@ impl Runner {
         for (model, last) in config.models.iter().zip(stand) {
             let config::AgentKind::Llm(_) = model.kind else { continue };
             let last = last.unwrap_or(config.init);
-            let sessions = bars.steps(config.sessions, &last, &config.end).len() as u64;
-            let most = sessions * u64::from(config.session.max_steps);
+            let sessions = bars.steps(config.sessions, &last, &config.end).len();
+            let most = sessions * config.session.max_steps as usize;
             (self.say)(&format!(
-                "{}: {} sessions, one per {}, of up to {} answers: at most {} requests",
+                "{}: {}, one per {}, of up to {}: at most {}",
                 model.signature,
-                count(sessions),
+                counted(sessions, "session"),
                 config.sessions.word(),
-                config.session.max_steps,
-                count(most)
+                counted(config.session.max_steps as usize, "answer"),
+                counted(most, "request")
             ));
         }
     }

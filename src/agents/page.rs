@@ -11,6 +11,7 @@ use crate::eval::metrics::BacktestRecord;
 use crate::report::ResultsFolder;
 use crate::report::accounts::{AccountOnPage, AccountsReport};
 use crate::report::format::growth;
+use crate::wording::counted;
 
 /// Writes `report.html` into `folder` and returns its path; None if no agent has succeeded.
 ///
@@ -32,13 +33,12 @@ pub(crate) fn write(
         return Ok(None);
     }
     let (head, rows) = leaderboard::page_table(report);
-    let stocks = config.stocks.len();
     let notices: Vec<String> = leaderboard::notices(report).into_iter().map(String::from).collect();
     let page = AccountsReport {
         title: "agents".into(),
         over: format!(
-            "dqn-trader: agents on {stocks} {}, {} to {}",
-            if stocks == 1 { "stock" } else { "stocks" },
+            "dqn-trader: agents on {}, {} to {}",
+            counted(config.stocks.len(), "stock"),
             config.init,
             config.end
         ),

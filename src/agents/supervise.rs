@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use super::process::{Child, describe};
+use crate::wording::counted;
 
 /// Polling interval.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -134,7 +135,8 @@ impl RunningAgent {
         match status {
             Some(status) => {
                 if let Some(hidden_count) = self.lines.hidden_lines() {
-                    say(&format!("{name}: {hidden_count} more lines not shown"));
+                    let hidden = counted(hidden_count, "more line");
+                    say(&format!("{name}: {hidden} not shown"));
                 }
                 Some(self.verdict(status))
             }

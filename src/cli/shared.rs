@@ -6,7 +6,7 @@ use super::numbers::between;
 use super::settings::set;
 use crate::config::RunConfig;
 use crate::market::calendar::Calendar;
-use crate::market::options::{BarLabel, OutlierRule};
+use crate::market::options::{BarLabel, LabelOrigin, OutlierRule};
 
 #[derive(Args, Debug, Clone)]
 pub(crate) struct DataArgs {
@@ -97,7 +97,9 @@ impl BarArgs {
         if self.bar_minutes.is_some() {
             data.bar_minutes = self.bar_minutes;
         }
-        set(&mut data.bar_label, &self.bar_label);
+        if let Some(label) = self.bar_label {
+            (data.bar_label, data.label_origin) = (label, LabelOrigin::Flag);
+        }
         set(&mut data.calendar, &self.calendar);
         data.extended_hours |= self.extended_hours;
         data.strict |= self.strict;

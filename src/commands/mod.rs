@@ -35,13 +35,13 @@ use crate::market::options::{LoadReport, by_sentence, doubts};
 use crate::market::store::{LocalStore, Store};
 use crate::market::{Period, Symbol};
 use crate::report::Progress;
-use crate::report::format::count;
 use crate::report::ledger::Ledger;
 use crate::source::DataSource;
 use crate::source::{self, AZURE, CONTAINER, SYNTHETIC};
 use crate::train::dataset::PreparedData;
 use crate::train::run::RunData;
 use crate::train::trained::fitted_until;
+use crate::wording::counted;
 
 /// What every command needs before it reads a bar.
 pub(crate) struct CommandContext {
@@ -144,13 +144,13 @@ fn report_loads<'a>(reports: impl Iterator<Item = &'a LoadReport> + Clone, progr
 }
 
 fn found(report: &LoadReport) -> String {
-    let bars = format!("{} {}-minute bars", count(report.bars as u64), report.bar_minutes);
+    let bars = counted(report.bars, &format!("{}-minute bar", report.bar_minutes));
     if report.day_files == 0 {
         return bars;
     }
     let label = if report.bar_label == BarLabel::End { "end" } else { "start" };
-    let (days, reason) = (report.day_files, &report.bar_label_reason);
-    format!("{bars} from {days} days; timestamps mark a bar's {label} ({reason})")
+    let (days, reason) = (counted(report.day_files, "day"), &report.bar_label_reason);
+    format!("{bars} from {days}; timestamps mark a bar's {label} ({reason})")
 }
 
 /// A place to which files can be written; a folder is made with the first of them.

@@ -14,6 +14,7 @@ use crate::report::Progress;
 use crate::source::SYNTHETIC;
 use crate::source::{DataSource, load_bars};
 use crate::synthetic::SyntheticMarket;
+use crate::wording::counted;
 
 /// Writes what training on `--data synthetic:MARKET` would read. Day files that are there already
 /// are left alone: they may be real ones.
@@ -45,9 +46,9 @@ pub(crate) fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
         let (series, report) = load_bars(&made, &stocks, symbol, &period, &options, &mut |_| ())?;
         let days = write_days(store.as_ref(), &series, report.bar_minutes)?;
         progress.line(&format!(
-            "{symbol}: {} {}-minute bars of {market} in {days} day files below {}",
-            report.bars,
-            report.bar_minutes,
+            "{symbol}: {} of {market} in {} below {}",
+            counted(report.bars, &format!("{}-minute bar", report.bar_minutes)),
+            counted(days, "day file"),
             store.place()
         ));
     }

@@ -22,7 +22,7 @@ use crate::market::options::doubts;
 use crate::market::store::{Store, sha256_hex};
 use crate::market::{Period, Symbol};
 use crate::report::folder::ResultsFolder;
-use crate::report::format::{amount, count, signed_percent};
+use crate::report::format::{amount, signed_percent};
 use crate::report::live::LiveView;
 use crate::report::{FolderLock, Progress, orders};
 use crate::source::{self, DataSource, SYNTHETIC};
@@ -37,6 +37,7 @@ use crate::train::model::MODEL_FILE;
 use crate::train::run::{RunData, data_plan};
 use crate::train::trained::{SavedRun, fitted_until};
 use crate::train::warmup::Warmup;
+use crate::wording::counted;
 
 /// Notices of an account that a page and the summary have.
 const MOST_NOTICES: usize = 20;
@@ -227,12 +228,9 @@ impl Session<'_> {
             [first, .., last] => signed_percent(last / first - 1.0),
             _ => signed_percent(0.0),
         };
-        let orders = match self.account.desk().next_orders().len() {
-            1 => "1 order".into(),
-            orders => format!("{} orders", count(orders as u64)),
-        };
+        let orders = counted(self.account.desk().next_orders().len(), "new order");
         self.progress.line(&format!(
-            "{}: equity {} ({}; buy and hold {}), {orders} for the next open",
+            "{}: equity {} ({}; buy and hold {}), {orders}",
             market_date(end_s),
             amount(equity),
             growth(&record.equity),

@@ -20,7 +20,7 @@ use crate::config::machine::{Machine, warning};
 use crate::market::calendar::market_date;
 use crate::market::options::doubts;
 use crate::market::{Period, Symbol};
-use crate::report::format::{count, growth};
+use crate::report::format::growth;
 use crate::report::summary::{PeriodTests, RunSummary};
 use crate::report::{FolderLock, Progress};
 use crate::train;
@@ -29,6 +29,7 @@ use crate::train::callbacks::{Callbacks, Ending, TrainingInterval, TrainingStart
 use crate::train::dataset::PreparedData;
 use crate::train::evaluation::{Evaluation, EvaluationResult};
 use crate::train::run::{AlreadyFinished, Checkpointing, Trained};
+use crate::wording::counted;
 
 /// Trading days of a month, about.
 const SESSIONS_PER_MONTH: usize = 20;
@@ -137,7 +138,10 @@ fn holding_notice(trained: &Trained) -> Option<String> {
     let (days, changes) = (dates.len(), position_changes(dqn, stocks));
     (changes * SESSIONS_PER_MONTH < stocks * days).then(|| {
         format!(
-            "The DQN hardly trades: {changes} changes of position in {days} days, {stocks} stocks."
+            "The DQN hardly trades: {} of position in {}, {}.",
+            counted(changes, "change"),
+            counted(days, "day"),
+            counted(stocks, "stock"),
         )
     })
 }
@@ -223,10 +227,12 @@ impl Callbacks for TrainCallbacks<'_> {
         let (stocks, lanes, episodes) =
             (start.config.stocks.len(), start.lanes, start.config.episodes);
         self.progress.line(&format!(
-            "training: {stocks} stocks x {} lanes x {} bars, {} parameters, {episodes} episodes",
-            lanes.count,
-            lanes.steps,
-            count(start.parameters as u64),
+            "training: {} x {} x {}, {}, {}",
+            counted(stocks, "stock"),
+            counted(lanes.count, "lane"),
+            counted(lanes.steps, "bar"),
+            counted(start.parameters, "parameter"),
+            counted(episodes as usize, "episode"),
         ));
         let per_episode = (stocks * lanes.count * lanes.steps) as u64;
         self.progress.training_start(per_episode * u64::from(episodes));

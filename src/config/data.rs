@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::calendar::Calendar;
-use crate::market::options::{BarLabel, LoadOptions, OutlierRule};
+use crate::market::options::{BarLabel, LabelOrigin, LoadOptions, OutlierRule};
 
 /// Section `[data]`: which bars are read, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct DataConfig {
     pub bar_minutes: Option<u32>,
     /// Whether timestamps are the start or the end of their bars.
     pub bar_label: BarLabel,
+    /// Who set it; not saved, because whoever reads it from a file has it from there.
+    #[serde(skip)]
+    pub label_origin: LabelOrigin,
     /// When the market is open, and in which zone its dates are.
     pub calendar: Calendar,
     /// Keep bars outside regular hours, in New York 09:30 to 16:00.
@@ -38,6 +41,7 @@ impl DataConfig {
         LoadOptions {
             bar_minutes: self.bar_minutes,
             bar_label: self.bar_label,
+            label_origin: self.label_origin,
             calendar: self.calendar,
             extended_hours: self.extended_hours,
             strict: self.strict,
@@ -55,6 +59,7 @@ impl Default for DataConfig {
             container: "stock-data".into(),
             bar_minutes: None,
             bar_label: BarLabel::Auto,
+            label_origin: LabelOrigin::default(),
             calendar: Calendar::Nyse,
             extended_hours: false,
             strict: false,

@@ -22,6 +22,7 @@ use crate::market::month::YearMonth;
 use crate::market::parquet::RawRows;
 use crate::market::runtime::silent_runtime;
 use crate::market::store::origin::{Origin, OriginKind};
+use crate::wording::counted;
 use answer::{RateLimit, ServiceAnswer, read};
 use http::{HttpFault, root_cause, whole_answer};
 
@@ -283,7 +284,7 @@ impl Service {
     }
 
     fn give_up(&self, what: &str, fault: &str, tries: u32) -> FetchError {
-        let times = if tries == 1 { "1 attempt".into() } else { format!("{tries} attempts") };
+        let times = counted(tries as usize, "attempt");
         let fault = self.key.scrub(fault);
         FetchError::All(MarketError::Service {
             what: format!("{what}: {fault} ({times})"),

@@ -20,6 +20,7 @@ use crate::market::month::YearMonth;
 use crate::market::parquet::RawRows;
 use crate::market::store::origin::{FetchedMonth, Origin, OriginKind};
 use crate::market::store::{DayFile, Store, day_key};
+use crate::wording::counted;
 
 /// Maximum number of days without bars listed in a line.
 const MAX_LISTED: usize = 3;
@@ -121,9 +122,9 @@ impl Fetcher<'_> {
             None if stored.is_empty() => return Ok(()),
             Some(origin) if self.request.series.matches(origin) => return Ok(()),
             None => format!(
-                "{place} has {} day files that this program did not fetch; whether they are \
+                "{place} has {} that this program did not fetch; whether they are \
                  adjusted or raw is unknown",
-                stored.len()
+                counted(stored.len(), "day file")
             ),
             Some(origin) => format!("{place} has bars that are {origin}, not {}", self.kind()),
         };
@@ -205,8 +206,9 @@ impl Fetcher<'_> {
             stats.months += 1;
             stats.files += files;
             stats.bars += bars;
-            let (count, of) = (days.days.len(), missing.len());
-            let line = format!("{symbol} {month}: {count} days, {bars} bars ({} of {of})", i + 1);
+            let of = missing.len();
+            let (days_found, bars) = (counted(days.days.len(), "day"), counted(bars, "bar"));
+            let line = format!("{symbol} {month}: {days_found}, {bars} ({} of {of})", i + 1);
             (self.tell)(&(line + &self.data_issues(month, &days)));
         }
         Ok(AddOutcome::Done(stats))
@@ -276,11 +278,11 @@ impl Fetcher<'_> {
             let named: Vec<String> =
                 without.iter().take(MAX_LISTED).map(|d| d.to_string()).collect();
             let more = if without.len() > MAX_LISTED { ", ..." } else { "" };
-            let count = without.len();
-            text += &format!("; no bars on {count} trading days: {}{more}", named.join(", "));
+            let count = counted(without.len(), "trading day");
+            text += &format!("; no bars on {count}: {}{more}", named.join(", "));
         }
         if let (Some(first), count) = (&days.first_bad, days.bad_rows) {
-            text += &format!("; {count} bad rows left out, first {first}");
+            text += &format!("; {} left out, first {first}", counted(count, "bad row"));
         }
         text
     }

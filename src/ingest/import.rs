@@ -19,6 +19,7 @@ use crate::market::judge;
 use crate::market::store::origin::{Origin, OriginKind};
 use crate::market::store::{Store, day_key};
 use crate::market::times::TimeOptions;
+use crate::wording::counted;
 use symbols::by_symbol;
 
 /// With more files than this, only those with bad rows are reported.
@@ -149,11 +150,11 @@ fn put(
     let bad = days
         .first_bad
         .as_ref()
-        .map(|first| format!("; {} bad rows left out, first {first}", days.bad_rows));
+        .map(|first| format!("; {} left out, first {first}", counted(days.bad_rows, "bad row")));
     (options.tell)(&format!(
-        "{file}: {bars} {} of {symbol}, {} day files written, {} as they were{}{}",
+        "{file}: {bars} {} of {symbol}, {} written, {} as they were{}{}",
         in_words(*interval),
-        changed.len(),
+        counted(changed.len(), "day file"),
         days.days.len() - changed.len(),
         bad.unwrap_or_default(),
         rescaled.as_ref().map(|told| format!("; {told}")).unwrap_or_default()

@@ -20,6 +20,7 @@ use crate::market::error::MarketError;
 use crate::market::month::YearMonth;
 use crate::market::store::origin::Origin;
 use crate::market::store::{DayFile, LocalStore, Store};
+use crate::wording::counted;
 
 impl Fetcher<'_> {
     /// Whether the staging folder has part of a series of the requested kind.
@@ -125,9 +126,9 @@ impl Fetcher<'_> {
         Err(FetchError::Stock(MarketError::NoData {
             symbol: symbol.to_string(),
             what: format!(
-                "the new download has fewer bars than the stored files on {} days (first \
+                "the new download has fewer bars than the stored files on {} (first \
                  {first}); nothing was replaced",
-                worse.len()
+                counted(worse.len(), "day")
             ),
             hint: format!(
                 "use the new download from its own folder (--data {}), or delete that folder to \

@@ -12,6 +12,7 @@ use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::store::origin::Origin;
 use crate::market::store::{AzureStore, BlobDigest, DayFile, LocalStore, Store, sha256_hex};
+use crate::wording::counted;
 
 pub(crate) struct UploadOptions<'a> {
     /// Concurrent uploads.
@@ -159,10 +160,10 @@ fn check_remote_only(
     Err(MarketError::NoData {
         symbol: symbol.to_string(),
         what: format!(
-            "{} has {} days that the folder lacks (first {first}), from another download: prices \
+            "{} has {} that the folder lacks (first {first}), from another download: prices \
              adjusted at different times are not comparable",
             to.place(),
-            remote_only.count()
+            counted(remote_only.count(), "day")
         ),
         hint: "fetch those days into the folder too, or choose another container with --container"
             .into(),

@@ -18,6 +18,7 @@ use super::parquet::{INT96, decode_day};
 use super::store::origin::Origin;
 use super::store::{DayFile, Store, fetch_days};
 use crate::market::options::BarLabel;
+use crate::wording::counted;
 use coverage::Coverage;
 pub(crate) use coverage::ThinDay;
 
@@ -188,7 +189,7 @@ fn read(
         progress(done + 1, total);
     }
     if let Some(first) = unreadable.first() {
-        let text = format!("{} files cannot be read, first {first}", unreadable.len());
+        let text = format!("{} cannot be read, first {first}", counted(unreadable.len(), "file"));
         found.add(Severity::Wrong, "files", text);
     }
     Ok(cleaner)
@@ -236,9 +237,9 @@ impl Checked {
         self.incomplete_days.clone_from(&coverage.incomplete);
         if !self.missing_sessions.is_empty() {
             let text = format!(
-                "{} of {} trading days have no bars: {}",
+                "no bars on {} of {}: {}",
                 self.missing_sessions.len(),
-                self.sessions,
+                counted(self.sessions, "trading day"),
                 named(&self.missing_sessions)
             );
             self.add(Severity::Wrong, "missing days", text);
@@ -252,7 +253,12 @@ impl Checked {
             }
             let missing: usize = days.iter().map(|day| day.missing).sum();
             let words: Vec<String> = days.iter().map(|day| day.to_string()).collect();
-            let text = format!("{} days lack {missing} bars in all: {}", days.len(), named(&words));
+            let text = format!(
+                "{} missing on {}: {}",
+                counted(missing, "bar"),
+                counted(days.len(), "day"),
+                named(&words)
+            );
             self.add(level, "missing bars", text);
         }
     }
@@ -294,7 +300,10 @@ impl Checked {
         }
         self.named_rows.clone_from(&found.named_rows);
         if found.unsorted_files > 0 {
-            let text = format!("rows of {} files are not in order of time", found.unsorted_files);
+            let text = format!(
+                "rows of {} are not in order of time",
+                counted(found.unsorted_files, "file")
+            );
             self.add(Severity::Note, "order", text);
         }
         self.judge_prices(&found.findings);
@@ -306,9 +315,9 @@ impl Checked {
         }
         if !closed.is_empty() {
             let text = format!(
-                "{} days with bars on which the exchange was closed: {}; --calendar always is for \
+                "{} with bars on which the exchange was closed: {}; --calendar always is for \
                  markets that never close",
-                closed.len(),
+                counted(closed.len(), "day"),
                 named(closed)
             );
             self.add(Severity::Wrong, "calendar", text);

@@ -28,6 +28,7 @@ use super::error::MarketError;
 use super::judge::{self, BarFinding};
 use super::options::{LoadOptions, LoadReport};
 use super::parquet::RawRows;
+use crate::wording::counted;
 
 /// How far open or close may lie outside [low, high] before a row is bad, as a fraction of the
 /// price. Adjustment for splits and dividends rounds each price separately; a basis point exceeds
@@ -259,8 +260,8 @@ impl Cleaner {
         }
         notes.extend(self.remarks.iter().map(|remark| remark.to_string()));
         if self.unsorted_files > 0 {
-            let files = self.unsorted_files;
-            notes.push(format!("rows of {files} files were not in order of time: sorted"));
+            let files = counted(self.unsorted_files, "file");
+            notes.push(format!("rows of {files} were not in order of time: sorted"));
         }
         let days = day::days(&self.rows, options.calendar);
         let convention = match known {
@@ -295,11 +296,11 @@ impl Cleaner {
         notes.extend(built.notes);
         let series = built.series;
         if series.is_empty() {
-            let rows = self.rows.len();
+            let rows = counted(self.rows.len(), "row");
             let hours = if options.extended_hours { "extended" } else { "regular" };
             return Err(MarketError::NoData {
                 symbol: self.symbol.to_string(),
-                what: format!("no bars in {hours} hours from {period} ({rows} rows read)"),
+                what: format!("no bars in {hours} hours from {period} ({rows} read)"),
                 hint: "choose another period, the market's --calendar, or --extended-hours".into(),
             });
         }

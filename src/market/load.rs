@@ -12,6 +12,7 @@ use super::options::{LoadOptions, LoadProgress, LoadReport};
 use super::parquet::decode_day_with;
 use super::store::origin::Origin;
 use super::store::{DayFile, Store, fetch_days};
+use crate::wording::counted;
 
 /// Concurrent fetches per stock; more than a few, because each opens its own connection.
 const FETCHES_AT_ONCE: usize = 16;
@@ -43,6 +44,7 @@ pub(crate) fn digest(
         clean,
         columns,
         cache_dir: _,
+        label_origin: _,
     } = options;
     let mut parts = vec![
         format!("loader {LOADER_VERSION}"),
@@ -153,7 +155,7 @@ fn nothing_there(store: &dyn Store, symbol: &Symbol, period: &Period) -> MarketE
         };
         let hint = match (days.first(), days.last()) {
             (Some(first), Some(last)) => {
-                format!("it has {} days, {} to {}", days.len(), first.date, last.date)
+                format!("it has {}, {} to {}", counted(days.len(), "day"), first.date, last.date)
             }
             _ => "it has no day files of this stock at all".into(),
         };
@@ -176,7 +178,8 @@ fn what_it_has(symbol: &Symbol, known: &[Symbol]) -> String {
         (true, count) => {
             let all: Vec<&Symbol> = known.iter().collect();
             format!(
-                "it has {count} stocks: {}{}",
+                "it has {}: {}{}",
+                counted(count, "stock"),
                 names(&all),
                 if count > MAX_SYMBOLS_LISTED { ", ..." } else { "" }
             )

@@ -38,6 +38,35 @@ pub enum OutlierRule {
     Drop,
 }
 
+/// Who set what timestamps mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LabelOrigin {
+    /// The settings that were read from a file: the user's, or those of the run whose model trades
+    #[default]
+    Settings,
+    /// The user, by the flag
+    Flag,
+    /// The training period of the same run, in whose bars it was found
+    Training,
+    /// The journal of the account, whose first bars were read like this
+    Journal,
+}
+
+impl LabelOrigin {
+    const ALL: [LabelOrigin; 4] =
+        [LabelOrigin::Settings, LabelOrigin::Flag, LabelOrigin::Training, LabelOrigin::Journal];
+
+    /// In a clause.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            LabelOrigin::Settings => "set in config.toml",
+            LabelOrigin::Flag => "set by --bar-label",
+            LabelOrigin::Training => "as in the training period",
+            LabelOrigin::Journal => "as when the account began",
+        }
+    }
+}
+
 /// How to read bars.
 #[derive(Clone, Debug, Serialize)]
 pub struct LoadOptions {
@@ -45,6 +74,9 @@ pub struct LoadOptions {
     pub bar_minutes: Option<u32>,
     /// What timestamps mean; they are converted to ends.
     pub bar_label: BarLabel,
+    /// Who set it, where it is not Auto. Not part of what bars depend on.
+    #[serde(skip)]
+    pub label_origin: LabelOrigin,
     /// When the market is open.
     pub calendar: Calendar,
     /// Keep bars outside regular hours, in New York 09:30 to 16:00.
@@ -66,6 +98,7 @@ impl Default for LoadOptions {
         LoadOptions {
             bar_minutes: None,
             bar_label: BarLabel::Auto,
+            label_origin: LabelOrigin::default(),
             calendar: Calendar::Nyse,
             extended_hours: false,
             strict: false,
@@ -105,6 +138,16 @@ pub struct LoadReport {
 }
 
 impl LoadReport {
+    /// Says that the label was set by `origin`, where a report of the same bars names another.
+    pub(crate) fn set_by(&mut self, origin: LabelOrigin) {
+        let texts = self.notes.iter_mut().chain([&mut self.bar_label_reason]);
+        for text in texts {
+            for other in LabelOrigin::ALL {
+                *text = text.replace(other.words(), origin.words());
+            }
+        }
+    }
+
     /// Adds doubts about the bars.
     pub(crate) fn doubt(&mut self, findings: &[BarFinding]) {
         self.doubts.extend(judge::lines(findings));

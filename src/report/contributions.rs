@@ -4,10 +4,10 @@
 use crate::eval::contributions::Contributions;
 use crate::portfolio::meta_policy::Regret;
 
-use super::format::{aligned, multiple, percent, ratio, signed_percent, wrapped};
+use super::format::{aligned, counted, multiple, percent, ratio, signed_percent, wrapped};
 use super::page::table as table_of;
 
-const COLUMNS: [&str; 4] = ["", "mean weight", "profit", "of capital"];
+pub(super) const COLUMNS: [&str; 4] = ["", "mean weight", "profit", "of capital"];
 /// More stocks than this have no column of their own in the report.
 const MAX_STOCKS: usize = 12;
 
@@ -67,7 +67,7 @@ fn cells(found: &Contributions, capital: f64) -> Vec<[String; COLUMNS.len()]> {
 }
 
 /// A profit as a fraction of the capital; a multiple of it where it is tenfold or more.
-fn of_capital(fraction: f64) -> String {
+pub(super) fn of_capital(fraction: f64) -> String {
     if fraction.abs() < 10.0 { signed_percent(fraction) } else { multiple(fraction) }
 }
 
@@ -76,8 +76,9 @@ fn sentence(regret: &Regret) -> String {
     let points = |fraction: f64| ratio(100.0 * fraction.abs());
     let side = if *regret >= 0.0 { "less" } else { "more" };
     format!(
-        "Regret: over {periods} periods the portfolio earned {} points {side} than {best_expert}, in \
+        "Regret: over {} the portfolio earned {} points {side} than {best_expert}, in \
          hindsight the best expert. By the weights' bound it cannot be more than {} less.",
+        counted(*periods as usize, "period"),
         points(*regret),
         points(*bound),
     )

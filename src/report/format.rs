@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+pub(crate) use crate::wording::{count, counted};
+
 /// `0.1234` as `12.3%`.
 pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.1}%", without_negative_zero(100.0 * fraction, 1))
@@ -39,18 +41,6 @@ pub(crate) fn ratio(value: f64) -> String {
 /// A return of `0.0001234` as `+1.23 bps`.
 pub(crate) fn basis_points(fraction: f64) -> String {
     format!("{:+.2} bps", without_negative_zero(1e4 * fraction, 2))
-}
-
-/// `1234567` as `1,234,567`.
-pub(crate) fn count(value: u64) -> String {
-    let digits = value.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| std::str::from_utf8(group).unwrap_or_default())
-        .collect();
-    groups.join(",")
 }
 
 /// Money or shares: `-1234.5` as `-1,234.50`.

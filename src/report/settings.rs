@@ -1,5 +1,6 @@
 //! What a run was made with, in the report.
 
+use super::format::counted;
 use super::page::{escape, names};
 use crate::config::RunConfig;
 
@@ -11,7 +12,10 @@ pub(super) fn section(config: &RunConfig) -> String {
     let rows = [
         ("Stocks", names(&config.stocks)),
         ("Data", data.to_string()),
-        ("Training", format!("{}, {} episodes", config.train_period(), config.episodes)),
+        (
+            "Training",
+            format!("{}, {}", config.train_period(), counted(config.episodes as usize, "episode")),
+        ),
         ("Evaluation", config.eval_period().to_string()),
         (
             "Costs",
@@ -24,12 +28,12 @@ pub(super) fn section(config: &RunConfig) -> String {
         (
             "Learner",
             format!(
-                "{}DQN, windows of {} bars, {} replay, batches of {} bars, \
+                "{}DQN, windows of {}, {} replay, batches of {}, \
                  learning rate {}, discount {}",
                 if learner.double { "double " } else { "" },
-                learner.window_bars,
+                counted(learner.window_bars, "bar"),
                 if learner.prioritized { "prioritized" } else { "uniform" },
-                learner.batch_size,
+                counted(learner.batch_size, "bar"),
                 learner.learning_rate,
                 learner.gamma,
             ),
@@ -47,7 +51,7 @@ pub(super) fn section(config: &RunConfig) -> String {
     let all = toml::to_string_pretty(config).unwrap_or_default();
     format!(
         "<h2>Settings</h2>\n<table class=\"settings\">\n<tbody>\n{rows}</tbody>\n</table>\n\
-         <details><summary>All settings (config.toml)</summary>\n<pre>{}</pre></details>\n",
+         <details><summary>All settings (config.toml)</summary>\n<pre tabindex=\"0\">{}</pre></details>\n",
         escape(&all)
     )
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::eval::inference::{CONFIDENCE, Inference, MIN_DAYS, SharpeEstimate, THRESHOLD, Verdict};
 
-use super::format::{count, percent, ratio};
+use super::format::{count, counted, percent, ratio};
 use super::page::wide;
 
 /// Three lines for the end of the program, at most 80 columns wide.
@@ -86,7 +86,7 @@ pub(super) fn section(inference: &Inference) -> String {
         (
             "Sharpe ratio".into(),
             with_interval(&inference.sharpe),
-            format!("{level} interval: stationary bootstrap of {} days", inference.days),
+            format!("{level} interval: stationary bootstrap of {}", counted(inference.days, "day")),
         ),
         (
             "Information ratio".into(),
@@ -138,10 +138,7 @@ fn level() -> String {
 }
 
 fn trials(number: usize) -> String {
-    match number {
-        1 => "1 trial".into(),
-        number => format!("{} trials", count(number as u64)),
-    }
+    counted(number, "trial")
 }
 
 /// `1.26, 95% interval -0.70 to 3.10`

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use super::format::{count, growth, percent, ratio, wrapped};
+use super::format::{count, counted, growth, percent, ratio, wrapped};
 use super::portfolio_csv::time_and_date;
 use super::significance;
 use crate::eval::inference::{CONFIDENCE, Inference, THRESHOLD};
@@ -54,10 +54,10 @@ pub(crate) fn table<P: AsRef<Path>>(
     }
     let _ = writeln!(
         text,
-        "\n{}\n\n{} of {} strategies succeeded in {:.2} s (parallel efficiency {})",
+        "\n{}\n\n{} of {} succeeded in {:.2} s (parallel efficiency {})",
         wrapped(&explained(), 80),
         stats.successful_strategies,
-        stats.total_strategies,
+        counted(stats.total_strategies, "strategy"),
         stats.execution_time,
         percent(stats.parallel_efficiency),
     );
@@ -171,8 +171,8 @@ pub(crate) fn optimized<P: AsRef<Path>>(found: &OptimizationResult, written: &[P
     }
     let width: [usize; 5] =
         std::array::from_fn(|i| cells.iter().map(|row| row[i].len()).max().unwrap_or(0));
-    let sets = count(found.sets.len() as u64);
-    let mut text = format!("{}: {sets} parameter sets", found.strategy);
+    let sets = counted(found.sets.len(), "parameter set");
+    let mut text = format!("{}: {sets}", found.strategy);
     if found.left_out > 0 {
         text += &format!(
             ", {} skipped because their parameters conflict",

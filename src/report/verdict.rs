@@ -4,7 +4,7 @@ use crate::eval::inference::{Inference, Verdict as Judged};
 use crate::eval::metrics::Metrics;
 use crate::market::Period;
 
-use super::format::{count, growth, multiple, percent, ratio};
+use super::format::{counted, growth, multiple, percent, ratio};
 use super::significance;
 
 pub(super) struct VerdictText {
@@ -58,9 +58,8 @@ pub(super) fn verdict(
     text += &match eval.trades {
         0 => ". It never traded.".to_string(),
         trades => format!(
-            ". It made {} {}, and its average exposure was {} of its equity.",
-            count(trades),
-            if trades == 1 { "trade" } else { "trades" },
+            ". It made {}, and its average exposure was {} of its equity.",
+            counted(trades as usize, "trade"),
             percent(eval.exposure),
         ),
     };

@@ -6,7 +6,7 @@ use super::*;
 use crate::market::bar::Bar;
 use crate::market::calendar;
 use crate::market::calendar::Calendar;
-use crate::market::options::{BarLabel, OutlierRule};
+use crate::market::options::{BarLabel, LabelOrigin, OutlierRule};
 use crate::market::parquet::encode_day;
 use crate::market::store::DayFile;
 
@@ -74,6 +74,7 @@ fn options() -> LoadOptions {
     LoadOptions {
         bar_minutes: None,
         bar_label: BarLabel::Auto,
+        label_origin: LabelOrigin::default(),
         calendar: Calendar::Nyse,
         extended_hours: false,
         strict: false,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, StudyConfig, StudyWindow};
 use crate::market::Period;
+use crate::wording::counted;
 
 /// A fold that is cut short by the end of the study is left out below this, unless it is the only
 /// one.
@@ -25,8 +26,9 @@ pub struct Fold {
 pub fn folds(config: &StudyConfig, whole: Period) -> Result<Vec<Fold>, ConfigError> {
     let too_short = || {
         let what = format!(
-            "{whole} has no room for {} months of training and {} of trading",
-            config.train_months, config.test_months
+            "{whole} has no room for {} of training and {} of trading",
+            counted(config.train_months as usize, "month"),
+            config.test_months
         );
         ConfigError::new("--train-months", what, "shorten them, or move --start_date or --eval_end")
     };

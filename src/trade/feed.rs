@@ -19,7 +19,7 @@ use crate::ingest::bar_line::{BarLine, StockBar, next_line};
 use crate::market::calendar::market_date;
 use crate::market::clean::{Convention, SeriesTail};
 use crate::market::load::load_tail;
-use crate::market::options::{LoadOptions, LoadReport};
+use crate::market::options::{LabelOrigin, LoadOptions, LoadReport};
 use crate::market::store::{DayFile, Store};
 use crate::market::{BarSeries, MarketError, Period, Symbol};
 use crate::source::{DataSource, load_bars};
@@ -136,9 +136,13 @@ impl StoreFeed {
         let label = |stock: usize| kept.and_then(|kept| kept.opening.labels.get(stock)).copied();
         let watched = |(stock, symbol): (usize, &Symbol)| WatchedStock {
             symbol: symbol.clone(),
-            options: LoadOptions {
-                bar_label: label(stock).unwrap_or(asked.options.bar_label),
-                ..asked.options.clone()
+            options: match label(stock) {
+                Some(bar_label) => LoadOptions {
+                    bar_label,
+                    label_origin: LabelOrigin::Journal,
+                    ..asked.options.clone()
+                },
+                None => asked.options.clone(),
             },
             is_known: false,
             convention: None,

@@ -207,13 +207,15 @@ impl DataPlan<'_> {
         // Rank 0 has just verified the file or written it; ranks beside it map the same pages, and
         // those of other machines a copy that came over MPI.
         let opened = agree(self.comm, Panel::open_verified(&here))?;
-        let note: PanelNote = serde_json::from_str(opened.note())
+        let mut note: PanelNote = serde_json::from_str(opened.note())
             .with_context(|| format!("{}: delete this file", here.display()))?;
         let (stocks, features) = (opened.stocks().len(), opened.feature_names().len());
         if !note.fits(opened.rows(), stocks, features) {
             bail!("{}: its note is of another panel; delete this file", here.display());
         }
         let digest = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        // The panel may have been made for a run in which somebody else set the label.
+        note.reports.iter_mut().for_each(|report| report.set_by(self.options.label_origin));
         let formulas = feature_names(&self.features.for_bars(note.bar_minutes));
         let origin = file_name(&(PANEL_VERSION, FORMULAS, formulas, &fingerprints))?;
         let panel = Arc::new(opened);

@@ -18,6 +18,7 @@ use crate::comm::comm::agree;
 use crate::config::CheckpointConfig;
 use crate::errors::message;
 use crate::market::{Period, Symbol};
+use crate::wording::counted;
 
 /// From where a run resumes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,7 +137,10 @@ fn resume_point(
     }
     let is_finished = finished.as_deref() == Some(&manifest.settings);
     if is_finished && let Some((before, now)) = more_episodes(&manifest.settings, settings) {
-        callbacks.on_message(&format!("the run has {before} episodes; going on to {now}"));
+        callbacks.on_message(&format!(
+            "the run has {}; going on to {now}",
+            counted(before as usize, "episode")
+        ));
         return Ok(ResumePoint::GoOn(name));
     }
     Err(anyhow!(

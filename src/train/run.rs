@@ -35,6 +35,7 @@ use crate::eval::metrics::Metrics;
 use crate::eval::parts::{DataPart, PartResult};
 use crate::market::Symbol;
 use crate::market::calendar::market_date;
+use crate::market::options::{BarLabel, LabelOrigin};
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::risk::Reason;
 use crate::rl::networks::Networks;
@@ -243,7 +244,11 @@ fn keep_bar_label(config: &mut RunConfig, train: &PreparedData, source: &DataSou
     let Some(first) = train.note.reports.first() else { return };
     let common = train.note.reports.iter().all(|report| report.bar_label == first.bar_label);
     if common && matches!(source, DataSource::Store(_)) {
-        config.data.bar_label = first.bar_label;
+        let data = &mut config.data;
+        if data.bar_label == BarLabel::Auto {
+            data.label_origin = LabelOrigin::Training;
+        }
+        data.bar_label = first.bar_label;
     }
 }
 

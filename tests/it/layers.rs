@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Layers from the bottom up. A room imports only from rooms of lower layers, and from none of its
 /// own layer.
 const LAYERS: [&[&str]; 14] = [
-    &["errors", "files", "math", "compute", "interface"],
+    &["errors", "files", "wording", "math", "compute", "interface"],
     &["market", "comm"],
     &["synthetic", "ingest"],
     &["source"],

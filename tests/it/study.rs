@@ -127,7 +127,7 @@ fn bars_that_change_are_noticed() {
     std::fs::remove_file(place.path(&format!("{day}/AAPL_2018-03-07.parquet"))).unwrap();
     std::fs::write(place.path(&format!("{other}/AAPL_2018-04-11.parquet")), bytes).unwrap();
     let runs = kept(&place, "study");
-    assert!(said(&resume).contains(&format!("{runs} runs there are {made_again}")));
+    assert!(said(&resume).contains(&format!("{runs} runs there {made_again}")));
     assert_ne!(place.text("study/study.json"), before);
     said(&of("anew"));
     assert_same_files(&place, "study", "anew", &FILES);

@@ -10,6 +10,7 @@ use crate::agents::journal::JournalRecord;
 use crate::agents::metrics::TokenUsage;
 use crate::agents::step_time::StepTime;
 use crate::report::format::count;
+use crate::wording::counted;
 
 /// Follows from the logs and the position file, so that it does not depend on interruptions.
 pub(crate) struct LlmOutcome {
@@ -39,22 +40,22 @@ impl LlmOutcome {
                 AfterBudget::Sell => "sold",
             };
             notices.push(format!(
-                "{signature}: the budget of {limit} was used up{until}; in the {} sessions after \
+                "{signature}: the budget of {limit} was used up{until}; in the {} after \
                  that it was not asked, and its shares were {then}.",
-                count(unasked)
+                counted(unasked as usize, "session")
             ));
         }
         if used.estimated > 0 {
             notices.push(format!(
-                "{signature}: the endpoint reported no tokens for {} of {} requests; these are \
+                "{signature}: the endpoint reported no tokens for {} of {}; these are \
                  estimated at four bytes each.",
                 count(used.estimated),
-                count(used.requests)
+                counted(used.requests as usize, "request")
             ));
         }
         let unranked = (used.requests > 0 && used.understood == 0).then(|| match used.misread {
-            0 => format!("it called no tool in {} answers", count(used.requests)),
-            misread => format!("none of its {} calls was understood", count(misread)),
+            0 => format!("it called no tool in {}", counted(used.requests as usize, "answer")),
+            misread => format!("none of its {} was understood", counted(misread as usize, "call")),
         });
         Ok(LlmOutcome { used, notices, unranked })
     }

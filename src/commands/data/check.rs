@@ -16,6 +16,7 @@ use crate::report::Progress;
 use crate::report::format::{count, wrapped};
 use crate::source;
 use crate::source::DataSource;
+use crate::wording::counted;
 
 /// Prints the findings. Returns whether there is no problem.
 pub(crate) fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) -> Result<bool> {
@@ -130,8 +131,7 @@ fn verdict(stock: &Checked) -> String {
     let wrong = stock.findings.iter().filter(|finding| finding.level == Severity::Wrong).count();
     match wrong {
         0 => "no problems".into(),
-        1 => "1 problem".into(),
-        _ => format!("{wrong} problems"),
+        _ => counted(wrong, "problem"),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::market::store::{Store, is_exposed, sha256_hex};
 use crate::market::{MarketError, Period, Symbol};
 use crate::report::{FolderLock, Progress};
 use crate::source::{self, AZURE};
+use crate::wording::counted;
 
 /// The first year of which the service has intraday bars.
 const FIRST_YEAR: i32 = 2000;
@@ -106,11 +107,14 @@ fn all(fetcher: &Fetcher, stocks: &[Symbol], progress: &Progress) -> Result<()> 
 
 fn fetch_summary(stats: &FetchStats, store: &dyn Store) -> String {
     let FetchStats { months, files, bars, rewritten } = stats;
-    let place = store.place();
+    let (place, files) = (store.place(), counted(*files, "day file"));
     match (months, rewritten) {
-        (_, true) => format!("its files in {place} were replaced: {files} day files"),
+        (_, true) => format!("its files in {place} were replaced: {files}"),
         (0, _) => format!("{place} is up to date"),
-        _ => format!("{months} months, {bars} bars fetched; {files} day files written to {place}"),
+        _ => {
+            let (months, bars) = (counted(*months, "month"), counted(*bars, "bar"));
+            format!("{months}, {bars} fetched; {files} written to {place}")
+        }
     }
 }
 

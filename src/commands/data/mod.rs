@@ -12,6 +12,7 @@ use crate::cli::{DataCommand, DataCommandArgs, GlobalArgs, ImportArgs};
 use crate::ingest::{self, ImportOptions};
 use crate::market::calendar::market_zone;
 use crate::report::Progress;
+use crate::wording::counted;
 
 pub(crate) use fetch::fetch;
 
@@ -44,11 +45,11 @@ pub(crate) fn import(args: &ImportArgs, progress: &Progress) -> Result<()> {
     };
     let sum = ingest::import(store.as_ref(), &args.files, &options)?;
     progress.line(&format!(
-        "{}: {} bars imported, {} bad rows skipped; {} day files written, {} unchanged",
+        "{}: {} imported, {} skipped; {} written, {} unchanged",
         store.place(),
-        sum.rows,
-        sum.bad_rows,
-        sum.written,
+        counted(sum.rows, "bar"),
+        counted(sum.bad_rows, "bad row"),
+        counted(sum.written, "day file"),
         sum.unchanged
     ));
     progress.finish();

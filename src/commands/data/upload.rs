@@ -8,6 +8,7 @@ use crate::ingest::{UploadOptions, UploadStats, upload as send};
 use crate::market::store::{LocalStore, Store};
 use crate::report::Progress;
 use crate::source;
+use crate::wording::counted;
 
 /// Sends what the container lacks.
 pub(crate) fn upload(args: &UploadArgs, progress: &Progress) -> Result<()> {
@@ -29,17 +30,16 @@ pub(crate) fn upload(args: &UploadArgs, progress: &Progress) -> Result<()> {
     for symbol in &stocks {
         let done = send(&from, &to, symbol, &options)?;
         let UploadStats { sent, same, .. } = done;
-        let place = to.place();
-        progress.line(&format!("{symbol}: {sent} files uploaded to {place}, {same} already there"));
+        let (place, sent) = (to.place(), counted(sent, "file"));
+        progress.line(&format!("{symbol}: {sent} uploaded to {place}, {same} already there"));
         kept.extend(done.kept);
     }
     progress.finish();
     match kept.first() {
         None => Ok(()),
         Some(first) => Err(anyhow!(
-            "{} blobs have more bars than the files and were kept (first {first}); \
-             overwrite them with --replace",
-            kept.len()
+            "kept {} with more bars than the files (first {first}); overwrite with --replace",
+            counted(kept.len(), "blob")
         )),
     }
 }

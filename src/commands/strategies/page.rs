@@ -12,6 +12,7 @@ use crate::report::accounts::{AccountOnPage, AccountsReport};
 use crate::report::strategies::{StrategyRow, page_table};
 use crate::report::{ReportError, ResultsFolder, strategies};
 use crate::runner::RunResults;
+use crate::wording::counted;
 
 /// Writes `report.html` and returns its path. `records` are of those that succeeded.
 pub(super) fn write(
@@ -43,9 +44,8 @@ pub(super) fn write(
     let report = AccountsReport {
         title: "strategies".into(),
         over: format!(
-            "dqn-trader: strategies on {} {}, {}-minute bars of {}, {} to {}",
-            stocks,
-            if stocks == 1 { "stock" } else { "stocks" },
+            "dqn-trader: strategies on {}, {}-minute bars of {}, {} to {}",
+            counted(stocks, "stock"),
             text(&described["bar_minutes"]),
             text(&described["source"]),
             text(&described["period"]["start"]),

@@ -31,6 +31,7 @@ use crate::study::plan::{RunId, RunResult, StudyPlan};
 use crate::study::settings::settings;
 use crate::train::callbacks::Ending;
 use crate::train::run::RunData;
+use crate::wording::counted;
 use runs::{RunChain, Runner};
 use store::RunStore;
 
@@ -130,8 +131,8 @@ fn open(plan: &StudyPlan, bars: String, resume: bool, progress: &Progress) -> Re
         store.done().len()
     ));
     if store.stale() > 0 {
-        let stale = store.stale();
-        progress.line(&format!("{stale} runs there are of other settings or bars: made again"));
+        let stale = counted(store.stale(), "run");
+        progress.line(&format!("{stale} there of other settings or bars: made again"));
     }
     Ok(store)
 }

@@ -6,6 +6,7 @@ use super::ablation::{AblatedRow, AblationResult};
 use super::meta::ExpertRewards;
 use super::outcome::{RowOutcome, SeedEstimate};
 use crate::eval::inference::Verdict;
+use crate::wording::counted;
 
 /// Width of a terminal.
 const WIDTH: usize = 80;
@@ -64,12 +65,13 @@ fn found(outcome: &RowOutcome) -> Option<String> {
         let calm = outcome.trials.iter().filter(|t| t.verdict == Verdict::NoEvidence).count();
         let turnover = outcome.trained_turnover / outcome.random_turnover;
         return Some(format!(
-            "turnover {turnover:.3} of random, no evidence in {calm} of {trials} seeds"
+            "turnover {turnover:.3} of random, no evidence in {calm} of {}",
+            counted(trials, "seed")
         ));
     }
     let first: Vec<usize> = outcome.trials.iter().filter_map(|t| t.edges_before_last).collect();
     let all = first.iter().filter(|&&others| others == 0).count();
-    (!first.is_empty()).then(|| format!("in {all} of {trials} seeds"))
+    (!first.is_empty()).then(|| format!("in {all} of {}", counted(trials, "seed")))
 }
 
 /// One line per part: how much of the oracle's reward is left without it, and for the market
@@ -112,8 +114,8 @@ pub(crate) fn closing(
     };
     let minutes = wall_s / 60.0;
     let path = path.display();
-    let noun = if seeds == 1 { "seed" } else { "seeds" };
-    let ending = format!("({seeds} {noun} each, {minutes:.1} minutes on {cores} threads)");
+    let (seeds, threads) = (counted(seeds as usize, "seed"), counted(cores, "thread"));
+    let ending = format!("({seeds} each, {minutes:.1} minutes on {threads})");
     format!("{}\n\nwritten:\n  {path}\n", wrapped(&format!("{verdict} {ending}")))
 }
 

@@ -76,12 +76,12 @@ fn gaps_are_counted_against_the_calendar() {
     assert_eq!(missing, ["2020-02-28", "2020-03-04"]);
     assert_eq!((checked.missing_bars, checked.expected_bars), (7, 234));
     let expected = [
-        ("missing days", "2 of 5 trading days have no bars: 2020-02-28, 2020-03-04"),
-        ("missing bars", "1 days lack 5 bars in all: 2020-03-05 has 73 of 78"),
+        ("missing days", "no bars on 2 of 5 trading days: 2020-02-28, 2020-03-04"),
+        ("missing bars", "5 bars missing on 1 day: 2020-03-05 has 73 of 78"),
     ];
     assert_eq!(wrong(&checked), expected);
     let note = checked.findings.iter().find(|finding| finding.level == Severity::Note).unwrap();
-    assert_eq!(note.text, "1 days lack 2 bars in all: 2020-03-03 has 76 of 78");
+    assert_eq!(note.text, "2 bars missing on 1 day: 2020-03-03 has 76 of 78");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn splits_bad_rows_and_damaged_files_are_wrong() {
     let about: Vec<&str> = wrong(&checked).iter().map(|(about, _)| *about).collect();
     assert_eq!(about, ["files", "missing days", "bad rows", "splits"]);
     let texts: Vec<&str> = wrong(&checked).iter().map(|(_, text)| *text).collect();
-    assert!(texts[0].starts_with("1 files cannot be read, first ") && texts[0].contains(&friday));
+    assert!(texts[0].starts_with("1 file cannot be read, first ") && texts[0].contains(&friday));
     assert!(texts[2].starts_with("78 of another day: "), "{}", texts[2]);
     assert_eq!((checked.splits[0].new, checked.splits[0].old), (4.0, 1.0));
     assert_eq!(checked.splits[0].date.to_string(), WEEK[2]);

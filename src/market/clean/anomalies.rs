@@ -9,6 +9,7 @@ use super::CleanRow;
 use super::convention::Convention;
 use super::day::DateRows;
 use crate::market::calendar::{self, Calendar, OPEN_TOD_S};
+use crate::wording::counted;
 
 const HOUR_S: i64 = 3_600;
 /// Times of day in seconds from the open.
@@ -76,7 +77,7 @@ fn other_length(rows: &[CleanRow], days: &[DateRows], convention: &Convention) -
     let other: Vec<NaiveDate> = days.iter().filter(length).map(|day| day.date).collect();
     let first = other.first()?;
     let minutes = convention.native_minutes();
-    Some(format!("{} days are not of bars of {minutes} min (first {first})", other.len()))
+    Some(format!("{} without bars of {minutes} min (first {first})", counted(other.len(), "day")))
 }
 
 /// Counts days that look like either label: a bar at the open and none at the close, or vice versa.
@@ -103,8 +104,8 @@ fn other_label(rows: &[CleanRow], days: &[DateRows], native_s: i64) -> Option<St
     };
     let first = fewer.first()?;
     Some(format!(
-        "on {} days labels look like a bar's {name} (first {first}), on {more} like the other",
-        fewer.len()
+        "on {} labels look like a bar's {name} (first {first}), on {more} like the other",
+        counted(fewer.len(), "day")
     ))
 }
 
@@ -179,7 +180,7 @@ mod tests {
     use crate::market::calendar::Calendar;
     use crate::market::clean::Cleaner;
     use crate::market::options::LoadOptions;
-    use crate::market::options::{BarLabel, OutlierRule};
+    use crate::market::options::{BarLabel, LabelOrigin, OutlierRule};
     use crate::market::parquet::RawRows;
     use crate::market::{Period, calendar};
 
@@ -199,6 +200,7 @@ mod tests {
         let options = LoadOptions {
             bar_minutes: None,
             bar_label: BarLabel::Auto,
+            label_origin: LabelOrigin::default(),
             calendar: Calendar::Nyse,
             extended_hours: false,
             strict: false,
@@ -239,11 +241,11 @@ mod tests {
         days[5].3 = 35;
         let anomalies = doubted(&days);
         assert_eq!(anomalies.len(), 1, "{anomalies:?}");
-        assert_eq!(anomalies[0].1, "1 days are not of bars of 5 min (first 2020-07-08)");
+        assert_eq!(anomalies[0].1, "1 day without bars of 5 min (first 2020-07-08)");
         days[5] = (SUMMER[2], OPEN + 5, CLOSE, 5, 0);
         let anomalies = doubted(&days);
         assert_eq!((anomalies.len(), anomalies[0].0), (1, "label"), "{anomalies:?}");
-        let text = "on 1 days labels look like a bar's end (first 2020-07-08), on 5 like the other";
+        let text = "on 1 day labels look like a bar's end (first 2020-07-08), on 5 like the other";
         assert_eq!(anomalies[0].1, text);
     }
 

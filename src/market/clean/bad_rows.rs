@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::market::calendar;
 use crate::market::error::MarketError;
 use crate::market::judge::shortened;
+use crate::wording::counted;
 
 /// Maximum number of bad rows of which a description is kept.
 const MAX_NAMED: usize = 1000;
@@ -74,8 +75,7 @@ impl BadRows {
     }
 
     pub(super) fn note(&self) -> Option<String> {
-        let rows = if self.count == 1 { "row" } else { "rows" };
-        let words = format!("{} bad {rows} left out", self.count);
+        let words = format!("{} left out", counted(self.count, "bad row"));
         let named: Vec<&str> = self.named.iter().map(String::as_str).collect();
         (self.count > 0).then(|| shortened(&words, &named, self.count))
     }

@@ -9,6 +9,7 @@ use crate::market::bar::Symbol;
 use crate::market::calendar::{CLOSE_TOD_S, Calendar, MarketClock, OPEN_TOD_S};
 use crate::market::error::MarketError;
 use crate::market::options::{BarLabel, LoadOptions};
+use crate::wording::counted;
 
 /// One kind of label must outnumber the other by this factor to count as evidence.
 const DOMINANCE: usize = 4;
@@ -58,7 +59,8 @@ impl Convention {
         days: &[DateRows],
         options: &LoadOptions,
     ) -> Result<Convention, MarketError> {
-        let LoadOptions { bar_label: wanted, calendar, .. } = *options;
+        let LoadOptions { bar_label: wanted, label_origin, calendar, .. } = *options;
+        let set = label_origin.words();
         if is_daily(rows, days) {
             return Ok(Convention {
                 native_s: 60 * i64::from(calendar.session_minutes()),
@@ -91,10 +93,11 @@ impl Convention {
             }
             (wanted, Some(found)) if wanted != found => {
                 let flag = if wanted == BarLabel::Start { "start" } else { "end" };
-                notes.push(format!("--bar-label {flag} is used, but {evidence}"));
-                (wanted, "set by --bar-label, although the data suggest otherwise".into())
+                notes
+                    .push(format!("timestamps are read as a bar's {flag} ({set}), but {evidence}"));
+                (wanted, format!("{set}, although the data suggest otherwise"))
             }
-            (wanted, _) => (wanted, "set by --bar-label".into()),
+            (wanted, _) => (wanted, set.into()),
         };
         Ok(Convention {
             native_s,
@@ -216,8 +219,9 @@ fn label(
     };
     let clause = |open: &str, at_open: usize, close: &str, at_close: usize| {
         format!(
-            "of {total} days {at_open} have a label at the {open} or before, \
-             {at_close} at the {close} or after"
+            "there is a label at the {open} or before on {at_open} of {}, at the {close} or after \
+             on {at_close}",
+            counted(total, "day")
         )
     };
     let [open_s, _] = calendar.hours();

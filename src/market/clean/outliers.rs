@@ -13,6 +13,7 @@ use super::CleanRow;
 use crate::market::calendar::iso_market_time;
 use crate::market::judge::{distance, price, quantile, shortened};
 use crate::market::options::OutlierRule;
+use crate::wording::counted;
 
 /// Bound in usual moves.
 const FACTOR: f64 = 10.0;
@@ -113,8 +114,7 @@ impl OutlierFilter {
             OutlierRule::Drop | OutlierRule::Off => ("drop", "left out"),
         };
         let count = self.changed.len();
-        let bars = if count == 1 { "bar" } else { "bars" };
-        let words = format!("--clean {flag}: {count} {bars} {done}");
+        let words = format!("--clean {flag}: {} {done}", counted(count, "bar"));
         let named: Vec<&str> = self.named.iter().map(String::as_str).collect();
         (count > 0).then(|| shortened(&words, &named, count))
     }

@@ -9,6 +9,7 @@ use super::{BadRows, CleanRow, RowFault};
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar::{Calendar, Session};
 use crate::market::error::MarketError;
+use crate::wording::counted;
 
 /// The rows of all days, with further columns.
 #[derive(Clone, Copy)]
@@ -124,17 +125,18 @@ fn notes(
     let mut notes = Vec::new();
     if let Some(first) = closed_days.first() {
         notes.push(format!(
-            "{} days with bars on which the {market} was closed (first {first}): kept, with normal \
+            "{} with bars on which the {market} was closed (first {first}): kept, with normal \
              hours; --calendar always keeps all hours",
-            closed_days.len()
+            counted(closed_days.len(), "day")
         ));
     }
     if outside > 0 {
-        notes.push(format!("{outside} rows are dated outside the period and left out"));
+        notes.push(format!("{} dated outside the period left out", counted(outside, "row")));
     }
     if straddling > 0 {
         notes.push(format!(
-            "{straddling} bars reach from before the close into extended hours and are left out"
+            "{} that began before the close and ended in extended hours left out",
+            counted(straddling, "bar")
         ));
     }
     notes

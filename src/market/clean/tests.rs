@@ -2,7 +2,7 @@ use super::*;
 use crate::market::bar::Bar;
 use crate::market::calendar;
 use crate::market::calendar::Calendar;
-use crate::market::options::{BarLabel, OutlierRule};
+use crate::market::options::{BarLabel, LabelOrigin, OutlierRule};
 
 const MINUTE: i64 = 60;
 
@@ -18,6 +18,7 @@ fn options() -> LoadOptions {
     LoadOptions {
         bar_minutes: None,
         bar_label: BarLabel::Auto,
+        label_origin: LabelOrigin::default(),
         calendar: Calendar::Nyse,
         extended_hours: false,
         strict: false,
@@ -84,7 +85,8 @@ fn start_and_end_labels_give_the_same_bars() {
     assert_eq!(a.len(), 4 * 78);
     assert_eq!((found_a.bar_label, found_b.bar_label), (BarLabel::Start, BarLabel::End));
     assert_eq!((found_a.native_minutes, found_a.bar_minutes), (5, 5));
-    let reason = "of 4 days 4 have a label at the open (09:30) or before, 0 at the close or after";
+    let reason =
+        "there is a label at the open (09:30) or before on 4 of 4 days, at the close or after on 0";
     assert_eq!(found_a.bar_label_reason, reason);
     // 09:35 EST on 2020-03-06 is 14:35 UTC, 09:35 EDT on 2020-03-09 is 13:35 UTC.
     assert_eq!((a.end_s[0], a.end_s[78]), (1_583_505_300, 1_583_760_900));
@@ -93,11 +95,33 @@ fn start_and_end_labels_give_the_same_bars() {
 #[test]
 fn a_flag_against_the_data_is_obeyed_and_noted() {
     let days = [("2020-03-06", regular("2020-03-06", OPEN, CLOSE - 5, 5))];
-    let (series, report) =
-        clean(&days, &LoadOptions { bar_label: BarLabel::End, ..options() }).unwrap();
+    let (series, report) = clean(
+        &days,
+        &LoadOptions { bar_label: BarLabel::End, label_origin: LabelOrigin::Flag, ..options() },
+    )
+    .unwrap();
     // Under the forced label the first bar ends at 09:30 and is not part of the session.
     assert_eq!((series.len(), report.extended_rows, report.bar_label), (77, 1, BarLabel::End));
-    assert!(report.notes[0].starts_with("--bar-label end is used, but of 1 days 1 have"));
+    assert!(report.notes[0].starts_with(
+        "timestamps are read as a bar's end (set by --bar-label), but there is a label at the open \
+         (09:30) or before on 1 of 1 day, at"
+    ));
+}
+
+#[test]
+fn who_set_the_label_is_said_also_of_bars_that_were_read_for_somebody_else() {
+    let days = [("2020-03-06", regular("2020-03-06", OPEN, CLOSE - 5, 5))];
+    let read = |bar_label, label_origin| {
+        clean(&days, &LoadOptions { bar_label, label_origin, ..options() }).unwrap().1
+    };
+    let mut report = read(BarLabel::Start, LabelOrigin::Settings);
+    assert_eq!(report.bar_label_reason, "set in config.toml");
+    report.set_by(LabelOrigin::Training);
+    assert_eq!(report, read(BarLabel::Start, LabelOrigin::Training));
+    let mut against = read(BarLabel::End, LabelOrigin::Flag);
+    against.set_by(LabelOrigin::Journal);
+    assert_eq!(against, read(BarLabel::End, LabelOrigin::Journal));
+    assert!(against.notes[0].contains("(as when the account began)"), "{:?}", against.notes);
 }
 
 #[test]
@@ -139,7 +163,7 @@ fn hourly_bars_from_half_past_end_with_the_session() {
     let flag = LoadOptions { bar_label: BarLabel::Start, ..options() };
     let (series, report) = clean(&days, &flag).unwrap();
     assert_eq!((ends(&series).last().unwrap().as_str(), report.extended_rows), ("15:30", 3));
-    assert!(report.notes.iter().any(|n| n.starts_with("1 bars reach from before the close")));
+    assert!(report.notes.iter().any(|n| n.starts_with("1 bar that began before the close")));
 }
 
 #[test]
@@ -336,7 +360,7 @@ fn days_the_calendar_calls_closed_are_kept_and_noted() {
     let days = ["2020-07-02", "2020-07-03"].map(|d| (d, regular(d, OPEN, CLOSE - 5, 5)));
     let (series, report) = clean(&days, &options()).unwrap();
     assert_eq!(series.len(), 156);
-    let note = "1 days with bars on which the NYSE was closed (first 2020-07-03): kept, with normal hours; \
+    let note = "1 day with bars on which the NYSE was closed (first 2020-07-03): kept, with normal hours; \
          --calendar always keeps all hours";
     assert_eq!(report.notes, [note]);
 }
@@ -350,7 +374,7 @@ fn rows_outside_the_period_are_left_out() {
     let (series, report) =
         cleaner.finish(&period("2020-07-02", "2020-07-02"), &options(), None).unwrap();
     assert_eq!(series.len(), 78);
-    assert_eq!(report.notes, ["78 rows are dated outside the period and left out"]);
+    assert_eq!(report.notes, ["78 rows dated outside the period left out"]);
 }
 
 /// The Friday after Thanksgiving closes at 13:00.

@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use super::{BarFinding, FindingKind};
 use crate::market::bar::{BarSeries, Period};
 use crate::market::calendar::{Calendar, MarketClock};
+use crate::wording::counted;
 
 /// Trading days by which bars may begin late, or end early, without being said to.
 const AT_ENDS: usize = 5;
@@ -66,8 +67,11 @@ pub(crate) fn presence(series: &BarSeries, period: &Period, calendar: Calendar) 
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let text =
-            format!("{} of {} trading days have no bars: {named}{more}", absent.len(), days.len());
+        let text = format!(
+            "no bars on {} of {}: {named}{more}",
+            absent.len(),
+            counted(days.len(), "trading day")
+        );
         found.push(finding(FindingKind::Absent, text));
     }
     found

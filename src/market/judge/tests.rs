@@ -232,7 +232,7 @@ fn a_stock_that_begins_or_ends_inside_the_period_is_told() {
     // Weekends and holidays are no trading days: 2020-01-01, and 15 to 17 February.
     assert_eq!(
         told("2019-12-31", "2020-02-17")[0].1,
-        "2 of 32 trading days have no bars: \
+        "no bars on 2 of 32 trading days: \
                2019-12-31, 2020-02-14"
     );
     let both = told("2019-12-02", "2020-02-28");
@@ -245,7 +245,7 @@ fn a_stock_that_begins_or_ends_inside_the_period_is_told() {
         Period { start: "2020-01-02".parse().unwrap(), end: "2020-02-13".parse().unwrap() };
     let found = presence(&gaps, &period, Calendar::Nyse);
     assert_eq!((found.len(), found[0].kind), (1, Absent));
-    assert_eq!(found[0].text, "1 of 30 trading days have no bars: 2020-01-02");
+    assert_eq!(found[0].text, "no bars on 1 of 30 trading days: 2020-01-02");
 }
 
 #[test]

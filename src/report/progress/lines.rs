@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::figures::{TimeEstimate, figures};
-use crate::report::format::count;
+use crate::report::format::{count, counted};
 use crate::report::metrics_log::MetricsLine;
 
 /// Lines within a phase come at most this often, the first of an episode somewhat earlier.
@@ -43,7 +43,9 @@ impl PlainLines {
             let whole = self.data.values().filter(|(done, total)| done >= total).count();
             let symbols = self.data.len();
             self.say(&format!(
-                "data: {symbol} {done} of {total} days; {whole} of {symbols} symbols complete"
+                "data: {symbol} {done} of {}; {whole} of {} complete",
+                counted(total, "day"),
+                counted(symbols, "symbol"),
             ));
             self.said = Some(now);
         }
@@ -53,9 +55,13 @@ impl PlainLines {
         if !self.data.is_empty() {
             let days: usize = self.data.values().map(|(done, _)| done).sum();
             let symbols = self.data.len();
-            self.say(&format!("data: read {} days of {symbols} symbols", count(days as u64)));
+            self.say(&format!(
+                "data: read {} of {}",
+                counted(days, "day"),
+                counted(symbols, "symbol")
+            ));
         }
-        self.say(&format!("training: {} steps", count(total_env_steps)));
+        self.say(&format!("training: {}", counted(total_env_steps as usize, "step")));
         self.pace = TimeEstimate::new(total_env_steps);
         self.said = Some(now);
     }

@@ -18,7 +18,7 @@ use crate::eval::metrics::BacktestRecord;
 use crate::market::BarSeries;
 use crate::market::calendar::Calendar;
 use crate::market::options::LoadOptions;
-use crate::market::options::{BarLabel, OutlierRule};
+use crate::market::options::{BarLabel, LabelOrigin, OutlierRule};
 use crate::market::panel::{Panel, TRAILER_BYTES};
 use crate::market::store::LocalStore;
 use crate::portfolio::mandate::Mandate;
@@ -89,6 +89,7 @@ impl CaseFolder {
         let options = LoadOptions {
             bar_minutes: config.data.bar_minutes,
             bar_label: label,
+            label_origin: LabelOrigin::default(),
             calendar: Calendar::Nyse,
             extended_hours: config.data.extended_hours,
             strict: false,

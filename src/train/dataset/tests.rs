@@ -1,7 +1,7 @@
 use super::*;
 use crate::comm::local::LocalComm;
 use crate::market::calendar::Calendar;
-use crate::market::options::{BarLabel, OutlierRule};
+use crate::market::options::{BarLabel, LabelOrigin, OutlierRule};
 use crate::synthetic::SyntheticMarket;
 
 #[test]
@@ -38,6 +38,7 @@ fn with_plan(cache: &Path, test: impl FnOnce(&DataPlan<'_>)) {
         options: LoadOptions {
             bar_minutes: Some(30),
             bar_label: BarLabel::Auto,
+            label_origin: LabelOrigin::default(),
             calendar: Calendar::Nyse,
             extended_hours: false,
             strict: false,

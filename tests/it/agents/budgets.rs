@@ -108,7 +108,7 @@ fn tokens_that_are_not_reported_are_estimated() {
     model(&place, &server, "out", json!({ "tokens_per_run": 1 }));
     let (table, _) = said(&mut agents(&place, &[]), 0);
     assert_eq!(server.count(), 1);
-    assert!(table.contains("reported no tokens for 1 of 1 requests"), "{table}");
+    assert!(table.contains("reported no tokens for 1 of 1 request"), "{table}");
     assert!(body(json!({})).contains("usage"));
 }
 

@@ -70,7 +70,7 @@ fn all_table_formats_give_the_same_day_files() {
     both += "BBB,2020-01-31T16:00:00-05:00,1,2,3,,5\n";
     std::fs::write(place.path("both.csv"), both).unwrap();
     let said = succeed(&mut import(&place, &["both.csv", "--data", "both"]));
-    assert!(said.contains("1 bad rows left out, first 2020-01-31T16:00:00-05:00"), "{said}");
+    assert!(said.contains("1 bad row left out, first 2020-01-31T16:00:00-05:00"), "{said}");
     let mut files = day_files(&place.path("both"));
     assert_eq!(files.len(), 42);
     files.retain(|name, _| name.contains("/AAA/"));

@@ -147,7 +147,7 @@ fn archives_of_lean_are_read() {
     std::fs::write(place.path(name), zipped(&[("20200102_aaa_minute_trade.csv", &lean)])).unwrap();
     let said = succeed(&mut import(&place, &[name, "--data", "lean"]));
     assert!(said.contains("prices in ten-thousandths, as QuantConnect Lean's are"), "{said}");
-    assert!(said.contains("13 bars of 30 min of AAA, 1 day files written"), "{said}");
+    assert!(said.contains("13 bars of 30 min of AAA, 1 day file written"), "{said}");
     assert!(day_files(&place.path("lean")) == day_files(&place.path("plain")));
     // Without its name, nothing tells the day.
     std::fs::write(place.path("AAA.csv"), &lean).unwrap();

@@ -91,7 +91,7 @@ fn bad_data_is_not_uploaded() {
     let output = run(&mut nightly(&place, &server, "no-such-container"));
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("problem  missing bars: 1 days lack 5 bars"), "{said}");
+    assert!(said.contains("problem  missing bars: 5 bars missing on 1 day"), "{said}");
     assert!(said.contains("2018-03-07 has 8 of 13"), "{said}");
     assert_eq!(day_files(&place.path("bars")).len(), 250);
 

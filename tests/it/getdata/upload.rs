@@ -81,13 +81,14 @@ fn only_missing_files_are_uploaded() {
     *day.0.values_mut().next().unwrap() = [70.0, 71.0, 69.0, 70.5, 1.0];
     here.put(key, &day.encode(key).unwrap()).unwrap();
     let said = succeed(&mut upload(&place, &container, &["--stocks", "AAA", "--at-once", "1"]));
-    assert!(said.contains("AAA: 1 files uploaded"), "{said}");
+    assert!(said.contains("AAA: 1 file uploaded"), "{said}");
     assert!(is_same(&here, &there, "AAA"));
 
     // A file with fewer bars does not replace the existing one.
     day.0.pop_first();
     here.put(key, &day.encode(key).unwrap()).unwrap();
-    let line = refused(&mut upload(&place, &container, &["--quiet"]), &["1 blobs have more bars"]);
+    let line =
+        refused(&mut upload(&place, &container, &["--quiet"]), &["kept 1 blob with more bars"]);
     assert!(line.contains(key.as_str()) && line.contains("--replace"), "{line}");
     assert!(!is_same(&here, &there, "AAA"));
     succeed(&mut upload(&place, &container, &["--quiet", "--replace"]));
@@ -124,7 +125,7 @@ fn inconsistent_ranges_are_not_mixed() {
     origin("2020-04-01T00:00:00Z", true).write(&here, &symbol("AAA")).unwrap();
     refused(
         &mut upload(&place, &container, &["--quiet"]),
-        &["AAA", "1 days", &key, "not comparable"],
+        &["AAA", "1 day that", &key, "not comparable"],
     );
     std::fs::write(&path, day).unwrap();
 
