@@ -210,6 +210,20 @@ impl BacktestRecord {
         closes
     }
 
+    /// Index of the last entry of each New York date.
+    pub(crate) fn daily_rows(&self) -> Vec<usize> {
+        let mut clock = MarketClock::new();
+        let mut last: Vec<(NaiveDate, usize)> = Vec::new();
+        for (t, &end_s) in self.end_s.iter().enumerate() {
+            let (date, _) = clock.at(end_s);
+            match last.last_mut() {
+                Some(last) if last.0 == date => last.1 = t,
+                _ => last.push((date, t)),
+            }
+        }
+        last.into_iter().map(|(_, t)| t).collect()
+    }
+
     /// Mean over the bars after the first of gross position value over equity; bars without equity
     /// are skipped.
     fn exposure(&self) -> f64 {

@@ -1,7 +1,7 @@
 //! The sections on one account: what it earned when, how it got there, and what it traded. They are
 //! those of every page that has an account bar by bar.
 
-use super::format::count;
+use super::format::counted;
 use super::page::switched_figure;
 use super::plot::{EquityCurves, equity_svg};
 use super::trades::Trades;
@@ -39,15 +39,15 @@ impl<'a> Account<'a> {
             None => "",
         };
         let caption = format!(
-            "{} bars. The benchmark buys and holds: it invests the same cash in the same stocks in \
+            "{}. The benchmark buys and holds: it invests the same cash in the same stocks in \
              equal parts at the first bar, at the same costs, and never trades again.{alone}",
-            count(self.record.end_s.len() as u64)
+            counted(self.record.end_s.len(), "bar")
         );
         let label = match dqn {
             Some(_) => "Return of the portfolio, of the DQN alone and of the benchmark",
             None => "Return of the portfolio and of the benchmark",
         };
-        let svg = |scale| equity_svg(curves, scale);
+        let svg = |scale, screen| equity_svg(curves, scale, screen);
         format!("<h2>Equity and drawdown</h2>\n{}", switched_figure(self.id, label, &caption, svg))
     }
 

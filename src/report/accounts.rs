@@ -103,7 +103,8 @@ impl AccountsReport<'_> {
         };
         let caption = format!("{which} and, thin, buy and hold.");
         let label = format!("{which}: return over time");
-        format!("<h2>Equity</h2>\n{}", figure("plot", "", &label, &compared_svg(&curves), &caption))
+        let svg = |screen| compared_svg(&curves, screen);
+        format!("<h2>Equity</h2>\n{}", figure("", &label, &caption, svg))
     }
 
     fn account(&self, i: usize, one: &AccountOnPage<'_>, prices: usize) -> String {
@@ -130,6 +131,9 @@ impl AccountsReport<'_> {
             text.replace(&format!("<{level}>"), &format!("<{below}>"))
                 .replace(&format!("</{level}>"), &format!("</{below}>"))
         });
+        // Every account has these tables and pictures: their names must tell them apart.
+        let named = format!("aria-label=\"{}: ", escape(&one.name));
+        let sections = sections.replace("aria-label=\"", &named);
         let said = match one.said.as_str() {
             "" => String::new(),
             said => format!("<p>{}</p>\n", minus(&escape(said))),
@@ -206,8 +210,10 @@ mod tests {
         assert_eq!(page.matches("<h3>Monthly returns</h3>").count(), 2);
         assert_eq!(page.matches("<h3>Worst drawdowns</h3>").count(), 2);
         assert_eq!(page.matches("<details open>").count(), 1);
+        let tables = ["RSI: Monthly returns", "&lt;b&gt;: Monthly returns"];
+        assert!(tables.iter().all(|name| page.contains(&format!("aria-label=\"{name}\""))));
         // All courses; equity on two axes and two prices of each.
-        assert_eq!(page.matches("<svg ").count(), 1 + 2 * (2 + 2));
+        assert_eq!(page.matches("<svg ").count(), 2 * (1 + 2 * (2 + 2)), "for two screens");
         assert!(!page.contains("<script"));
     }
 
@@ -215,7 +221,12 @@ mod tests {
     fn a_course_begins_at_its_start_and_has_every_day() {
         let example = example::run(2, 15);
         let (record, benchmark) = (&example.record, &example.held);
-        let one = AccountOnPage { name: "A".into(), said: String::new(), record, benchmark };
+        let one = AccountOnPage {
+            name: "A".into(),
+            said: String::new(),
+            record,
+            benchmark,
+        };
         let rows = one.by_day();
         // Seven bars a day: two whole days and the first bar of a third.
         assert_eq!(rows.len(), 1 + 3);

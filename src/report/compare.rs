@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::folder::{ReportError, ResultsFolder};
-use super::format::{aligned, growth, percent, ratio, wrapped};
+use super::format::{aligned, growth, percent, ratio, wrapped, wrapped_at};
 use super::page::{figure, page, table};
 use super::plot::compared_svg;
 use super::portfolio_csv::EquityRow;
@@ -109,7 +109,8 @@ impl RunComparison {
             text += "  none\n";
         }
         for (key, values) in differing {
-            let _ = writeln!(text, "  {key}: {}", values.join(" | "));
+            let line = wrapped_at(4, &format!("{key}: {}", values.join(" | ")), 80);
+            let _ = writeln!(text, "  {line}");
         }
         if !written.is_empty() {
             text.push_str("\nwritten:\n");
@@ -169,7 +170,7 @@ impl RunComparison {
              <h2>Settings that differ</h2>\n{}",
             self.runs.len(),
             table("Figures", &heads(COLUMNS), &rows(self.figures())),
-            figure("plot", "", label, &compared_svg(&curves), caption),
+            figure("", label, caption, |screen| compared_svg(&curves, screen)),
             table("Differences", &heads(DIFFERENCE_COLUMNS), &rows(self.paired())),
             table("Settings that differ", &names, &settings),
         );

@@ -19,7 +19,7 @@ pub(super) fn section(
     if found.experts.len() < 2 {
         return String::new();
     }
-    let svg = weights_svg(allocations, record.stocks.len());
+    let svg = |screen| weights_svg(allocations, record.stocks.len(), screen);
     let caption = "Above: what each expert counts for; the account holds the weighted mean of their \
                    positions. Below: what was ordered, net and gross. It is flat where the experts \
                    with the weight want nothing, where they cancel, or where a limit or the \
@@ -28,7 +28,7 @@ pub(super) fn section(
     let capital = record.equity.first().copied().unwrap_or(1.0);
     format!(
         "<h2>Experts</h2>\n{}{}{}",
-        figure("plot", "", label, &svg, caption),
+        figure("", label, caption, svg),
         profits::section(record, allocations, &Costs::new(env)),
         contributions::section(found, capital)
     )

@@ -16,9 +16,9 @@ use crate::train::importance::FeatureImportance;
 
 use super::account::{Account, MAX_PRICES};
 use super::folder::{ReportError, ResultsFolder};
-use super::format::{count, duration, minus};
+use super::format::{counted, duration, minus};
 use super::metrics_log::MetricsLine;
-use super::page::{columns, escape, figure, names, page};
+use super::page::{columns, escape, figure, names, page, small_figure};
 use super::plot::{heat_map_svg, learning_svg, smoothing};
 use super::previous::PreviousRun;
 use super::relationships::Relationships;
@@ -166,19 +166,19 @@ impl<'a> HtmlReport<'a> {
         };
         let wall = duration(Duration::try_from_secs_f64(run.wall_s).unwrap_or_default());
         let mut caption = format!(
-            "By environment step. {} steps and {} gradient steps in {wall}: {} steps per second.",
-            count(run.env_steps),
-            count(run.gradient_steps),
-            count(run.env_steps_per_s.round() as u64),
+            "By environment step. {} and {} in {wall}: {} per second.",
+            counted(run.env_steps as usize, "step"),
+            counted(run.gradient_steps as usize, "gradient step"),
+            counted(run.env_steps_per_s.round() as usize, "step"),
         );
         let window = smoothing(self.lines.len());
         if window > 1 {
             caption +=
                 &format!(" Bold: mean of the last {window} intervals; faint: each interval.");
         }
-        let svg = learning_svg(self.lines);
         let label = "Reward, loss and mean Q-value over environment steps";
-        format!("<h2>Learning</h2>\n{}", figure("plot", "", label, &svg, &caption))
+        let svg = |screen| learning_svg(self.lines, screen);
+        format!("<h2>Learning</h2>\n{}", figure("", label, &caption, svg))
     }
 
     fn relations(&self) -> String {
@@ -197,22 +197,20 @@ impl<'a> HtmlReport<'a> {
             String::new()
         };
         let maps = [
-            figure(
-                "",
+            small_figure(
                 "Influence",
                 "Influence of each peer on the decisions for each stock",
-                &map(&in_basis_points(influence), FULL_INFLUENCE_BPS),
                 "By how much the column's stock moves what is decided for the row's: mean change of \
                  the value of being long over short without it, basis points per bar. Deepest from \
                  5 on.",
+                &map(&in_basis_points(influence), FULL_INFLUENCE_BPS),
             ),
-            figure(
-                "",
+            small_figure(
                 "Correlation",
                 "Correlation of the returns of each pair of stocks",
-                &map(&without_diagonal(correlation), 1.0),
                 "Of bar returns over the training period; negative values have the other hue. \
                  Deepest at 1 and -1.",
+                &map(&without_diagonal(correlation), 1.0),
             ),
         ];
         let maps = maps.concat();
@@ -259,14 +257,16 @@ mod tests {
         assert!(page.contains("learning_rate = 0.002"), "the whole configuration is there");
         assert_eq!(
             page.matches("<svg ").count(),
-            13,
-            "equity twice, weights, profits, prices, learning, maps"
+            2 * 11 + 2,
+            "for two screens equity twice, weights, profits, prices, learning; maps once"
         );
         let places: Vec<&str> = page.split("http").skip(1).map(|rest| &rest[..12]).collect();
         assert!(places.iter().all(|place| *place == "://www.w3.or"), "{places:?}");
-        let opened = |tag: &str| page.matches(&format!("<{tag}>")).count();
+        // Attributes may follow a tag's name.
+        let opened = |tag: &str| page.matches(&format!("<{tag}")).count();
+        let closed = |tag: &str| page.matches(&format!("</{tag}>")).count();
         for tag in ["main", "header", "tbody", "details", "pre", "style"] {
-            assert_eq!(opened(tag), opened(&format!("/{tag}")), "{tag}");
+            assert_eq!(opened(tag), closed(tag), "{tag}");
         }
     }
 
@@ -275,7 +275,7 @@ mod tests {
         let mut example = example::run(1, 30);
         example.lines.clear();
         let page = example.report(&[]).page();
-        assert_eq!(page.matches("<svg ").count(), 6, "equity twice, weights, profits, price");
+        assert_eq!(page.matches("<svg ").count(), 12, "equity twice, weights, profits, price");
         assert!(!page.contains("<h2>Learning") && !page.contains("<h2>Relationships"));
     }
 

@@ -1,13 +1,11 @@
 //! The page of an account on paper while it trades: what it holds, what it would order, and how it
 //! came there. It looks for a newer one by itself.
 
-use std::fmt::Write;
-
 use serde_json::{Value, json};
 
-use super::format::{amount, count, minus, percent, signed_percent};
+use super::format::{amount, counted, minus, percent, signed_percent};
 use super::orders::side;
-use super::page::{escape, figure, names, page};
+use super::page::{escape, figure, names, page, table};
 use super::plot::{EquityCurves, Scale, equity_svg};
 use crate::eval::metrics::BacktestRecord;
 use crate::market::Symbol;
@@ -89,11 +87,10 @@ impl LiveView<'_> {
             self.order_table(),
             self.positions(record),
             figure(
-                "plot",
                 "Equity and drawdown",
                 "Return and drawdown of the account and of buy and hold",
-                &equity_svg(curves, Scale::Linear),
                 "The benchmark buys and holds the same stocks in equal parts at the same costs.",
+                |screen| equity_svg(curves, Scale::Linear, screen),
             ),
         )
     }
@@ -116,52 +113,42 @@ impl LiveView<'_> {
         if self.orders.is_empty() {
             return format!("{heading}<p>Nothing is to be traded.</p>\n{nowhere}");
         }
-        let mut text = format!(
-            "{heading}<div class=\"wide\"><table>\n<thead><tr><th>Stock</th><th>Side</th>\
-             <th>Shares</th><th>Reference price</th><th>Position after</th></tr></thead>\n<tbody>\n"
-        );
-        for order in self.orders {
-            // Writing to a String does not fail.
-            let _ = writeln!(
-                text,
-                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{:.4}</td><td>{}</td></tr>",
-                self.stocks[order.stock],
-                side(order),
+        let head = ["", "side", "shares", "reference price", "position after"].map(String::from);
+        let cells = |order: &NextOrder| {
+            vec![
+                self.stocks[order.stock].to_string(),
+                side(order).into(),
                 amount(order.shares.abs()),
-                order.reference_price,
-                minus(&amount(order.position_after)),
-            );
-        }
-        text + "</tbody>\n</table></div>\n" + nowhere
+                format!("{:.4}", order.reference_price),
+                amount(order.position_after),
+            ]
+        };
+        let rows: Vec<Vec<String>> = self.orders.iter().map(cells).collect();
+        format!("{heading}{}{nowhere}", table("Orders for the next open", &head, &rows))
     }
 
     fn positions(&self, record: &BacktestRecord) -> String {
-        let held: Vec<(usize, f64, f64)> = self.held(record).collect();
         let equity = record.equity.last().copied().unwrap_or(f64::NAN);
         let cash = record.cash.last().copied().unwrap_or(f64::NAN);
-        let mut text = String::from(
-            "<h2>Positions</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>Stock</th>\
-             <th>Shares</th><th>Price</th><th>Value</th><th>Of equity</th></tr></thead>\n<tbody>\n",
-        );
-        for (stock, shares, price) in held {
-            let cells = [
+        let head = ["", "shares", "price", "value", "of equity"].map(String::from);
+        let row = |(stock, shares, price): (usize, f64, f64)| {
+            vec![
+                self.stocks[stock].to_string(),
                 amount(shares),
                 format!("{price:.4}"),
                 amount(shares * price),
                 percent(shares * price / equity),
-            ];
-            let cells = cells.map(|cell| format!("<td>{}</td>", minus(&cell))).concat();
-            let _ = writeln!(text, "<tr><th scope=\"row\">{}</th>{cells}</tr>", self.stocks[stock]);
-        }
-        let _ = writeln!(
-            text,
-            "<tr><th scope=\"row\">Cash</th><td></td><td></td><td>{}</td><td>{}</td></tr>",
-            minus(&amount(cash)),
-            minus(&percent(cash / equity)),
-        );
-        let fills: u64 = record.trades.iter().map(|&fills| u64::from(fills)).sum();
-        text + "</tbody>\n</table></div>\n"
-            + &format!("<p class=\"explained\">{} fills so far.</p>\n", count(fills))
+            ]
+        };
+        let mut rows: Vec<Vec<String>> = self.held(record).map(row).collect();
+        let [shares, price] = [String::new(), String::new()];
+        rows.push(vec!["Cash".into(), shares, price, amount(cash), percent(cash / equity)]);
+        let fills: usize = record.trades.iter().map(|&fills| fills as usize).sum();
+        format!(
+            "<h2>Positions</h2>\n{}<p class=\"explained\">{} so far.</p>\n",
+            table("Positions", &head, &rows),
+            counted(fills, "fill")
+        )
     }
 
     /// Stock, shares and price of what is held at the last bar.
@@ -230,7 +217,12 @@ mod tests {
             notices: &[&notice],
         };
         let page = view.page();
-        assert!(page.contains("<td>sell</td><td>3.50</td><td>12.2500</td><td>−1.50</td>"));
+        let cells = [("side", "sell"), ("shares", "3.50"), ("reference price", "12.2500")];
+        for (name, value) in cells {
+            let cell = format!("<td data-label=\"{name}\">{value}</td>");
+            assert!(page.contains(&cell), "{cell} in {page}");
+        }
+        assert!(page.contains("<td data-label=\"position after\">−1.50</td>"));
         assert!(page.contains("AAPL: &lt;late&gt;") && page.contains("No order is sent anywhere."));
         let json = view.json();
         assert_eq!(json["orders_for_next_open"][0]["position_after"], -1.5);

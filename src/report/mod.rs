@@ -88,7 +88,7 @@ mod tests {
         portfolio_csv::write(&folder, 10, &example.record, &example.benchmark_equity)?;
         example.relationships.write(&folder)?;
         example.report(&["These are made-up prices.".to_string()]).write(&folder)?;
-        let equity = plot::equity_svg(example.curves(), plot::Scale::Linear);
+        let equity = plot::equity_svg(example.curves(), plot::Scale::Linear, plot::Screen::Wide);
         folder.write_whole("equity.svg", equity.as_bytes())?;
         let ExampleRun { run, everyone, parts, .. } = example;
         let summary = Summary {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::format::minus;
-use super::plot::Scale;
+use super::plot::{Scale, Screen};
 use crate::market::Symbol;
 
 /// A whole self-contained page, `title` as plain text.
@@ -24,10 +24,9 @@ pub(super) fn switched_figure(
     id: &str,
     label: &str,
     caption: &str,
-    svg: impl Fn(Scale) -> String,
+    svg: impl Fn(Scale, Screen) -> String,
 ) -> String {
-    let mut text =
-        String::from("<figure class=\"plot switch\" tabindex=\"0\">\n<p class=\"axes\">");
+    let mut text = String::from("<figure class=\"switch\">\n<p class=\"axes\">");
     let axes = [(Scale::Linear, "linear", " checked"), (Scale::Logarithmic, "logarithmic", "")];
     for (_, name, checked) in axes {
         // Writing to a String does not fail.
@@ -38,22 +37,43 @@ pub(super) fn switched_figure(
     }
     text += "</p>\n";
     for (scale, name, _) in axes {
-        let drawn = labelled(&svg(scale), &format!("{label}, {name} axis"));
+        let drawn = on_screens(&format!("{label}, {name} axis"), |screen| svg(scale, screen));
         let _ = writeln!(text, "<div class=\"{name}\">{drawn}</div>");
     }
     text + &format!("<figcaption>{}</figcaption>\n</figure>\n", escape(caption))
 }
 
-pub(super) fn figure(class: &str, heading: &str, label: &str, svg: &str, caption: &str) -> String {
-    let heading =
-        if heading.is_empty() { String::new() } else { format!("<h3>{}</h3>\n", escape(heading)) };
-    let svg = labelled(svg, label);
-    let caption = escape(caption);
-    // What is wider than the screen can be scrolled by keyboard, too.
-    let focus = if class.starts_with("plot") { " tabindex=\"0\"" } else { "" };
-    format!(
-        "<figure class=\"{class}\"{focus}>\n{heading}{svg}<figcaption>{caption}</figcaption>\n</figure>\n"
-    )
+/// A figure that is drawn for every screen; heading and caption may be empty.
+pub(super) fn figure(
+    heading: &str,
+    label: &str,
+    caption: &str,
+    svg: impl Fn(Screen) -> String,
+) -> String {
+    with_caption(heading, &on_screens(label, svg), caption)
+}
+
+/// A figure that suits every screen as it is.
+pub(super) fn small_figure(heading: &str, label: &str, caption: &str, svg: &str) -> String {
+    with_caption(heading, &labelled(svg, label, ""), caption)
+}
+
+fn with_caption(heading: &str, drawn: &str, caption: &str) -> String {
+    let element = |name: &str, text: &str| match text {
+        "" => String::new(),
+        text => format!("<{name}>{}</{name}>\n", escape(text)),
+    };
+    let (heading, caption) = (element("h3", heading), element("figcaption", caption));
+    format!("<figure>\n{heading}{drawn}{caption}</figure>\n")
+}
+
+/// The picture for each screen, of which the style shows one.
+fn on_screens(label: &str, svg: impl Fn(Screen) -> String) -> String {
+    let class = |screen| match screen {
+        Screen::Wide => " class=\"on-wide\"",
+        Screen::Narrow => " class=\"on-narrow\"",
+    };
+    Screen::ALL.map(|screen| labelled(&svg(screen), label, class(screen))).concat()
 }
 
 /// Up to six names, then how many more.
@@ -79,8 +99,8 @@ pub(super) fn columns(sections: [String; 2]) -> String {
 }
 
 /// The picture with what it shows, for those who do not see it.
-fn labelled(svg: &str, label: &str) -> String {
-    let labelled = format!("<svg role=\"img\" aria-label=\"{}\" ", escape(label));
+fn labelled(svg: &str, label: &str, attributes: &str) -> String {
+    let labelled = format!("<svg role=\"img\"{attributes} aria-label=\"{}\" ", escape(label));
     svg.replacen("<svg ", &labelled, 1)
 }
 
@@ -177,13 +197,15 @@ mod tests {
 
     #[test]
     fn both_axes_are_in_the_page_and_one_is_picked() {
-        let svg = |scale| format!("<svg id=\"{scale:?}\"></svg>");
+        let svg = |scale, screen| format!("<svg id=\"{scale:?}-{screen:?}\"></svg>");
         let text = switched_figure("equity", "Return", "what it is", svg);
         assert_eq!(text.matches("name=\"equity\"").count(), 2);
         assert_eq!(text.matches(" checked>").count(), 1);
-        for part in
-            ["<div class=\"linear\"><svg role", "Return, logarithmic axis\" id=\"Logarithmic"]
-        {
+        for part in [
+            "<div class=\"linear\"><svg role=\"img\" class=\"on-wide\"",
+            "class=\"on-narrow\" aria-label=\"Return, linear axis\" id=\"Linear-Narrow",
+            "Return, logarithmic axis\" id=\"Logarithmic-Wide",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

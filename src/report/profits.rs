@@ -5,12 +5,11 @@ use super::plot::profits_svg;
 use crate::env::costs::Costs;
 use crate::eval::attribution::rewards_by_bar;
 use crate::eval::metrics::BacktestRecord;
-use crate::market::calendar::MarketClock;
 use crate::portfolio::allocation::Allocations;
 
 /// Two pictures; that of the experts where there are several. Empty without a day.
 pub(super) fn section(record: &BacktestRecord, allocations: &Allocations, costs: &Costs) -> String {
-    let ends = day_ends(record);
+    let ends = record.daily_rows();
     if ends.is_empty() {
         return String::new();
     }
@@ -21,28 +20,16 @@ pub(super) fn section(record: &BacktestRecord, allocations: &Allocations, costs:
         let named: Vec<(&str, Vec<f64>)> =
             allocations.experts.iter().map(String::as_str).zip(by_expert).collect();
         let label = "Profit of each expert over time";
-        figures.push(figure("plot small", "By expert", label, &profits_svg(&end_s, &named), ""));
+        let svg = |screen| profits_svg(&end_s, &named, screen);
+        figures.push(figure("By expert", label, "", svg));
     }
     let by_stock = by_stock(record, &ends, costs);
     let named: Vec<(&str, Vec<f64>)> =
         record.stocks.iter().map(|stock| stock.as_str()).zip(by_stock).collect();
     let label = "Profit in each stock over time";
-    figures.push(figure("plot small", "By stock", label, &profits_svg(&end_s, &named), ""));
+    let svg = |screen| profits_svg(&end_s, &named, screen);
+    figures.push(figure("By stock", label, "", svg));
     format!("<h3>Who earned it, over time</h3>\n<div class=\"pair\">\n{}</div>\n", figures.concat())
-}
-
-/// The last bar of each day.
-fn day_ends(record: &BacktestRecord) -> Vec<usize> {
-    let mut clock = MarketClock::new();
-    let mut ends: Vec<(chrono::NaiveDate, usize)> = Vec::new();
-    for (t, &end_s) in record.end_s.iter().enumerate() {
-        let (date, _) = clock.at(end_s);
-        match ends.last_mut() {
-            Some(last) if last.0 == date => last.1 = t,
-            _ => ends.push((date, t)),
-        }
-    }
-    ends.into_iter().map(|(_, t)| t).collect()
 }
 
 /// `[expert][day]`, over all stocks; the last day as the evaluation left it.
@@ -98,7 +85,7 @@ mod tests {
         // The example pays a basis point of each fill, as fees.
         let costs = Costs { fee_bps: 1.0, slippage_bps: 0.0 };
         record.open.clone_from(&record.price);
-        let ends = day_ends(&record);
+        let ends = record.daily_rows();
         assert_eq!((ends.len(), ends[0], *ends.last().unwrap()), (400usize.div_ceil(7), 6, 399));
         let found = by_stock(&record, &ends, &costs);
         for (day, &end) in ends.iter().enumerate() {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::contributions::money;
 use super::folder::{ReportError, ResultsFolder};
-use super::format::{aligned, count, growth, minus, percent, ratio, wrapped};
+use super::format::{aligned, count, counted, growth, minus, percent, ratio, wrapped};
 use super::page::{escape, figure, names, page, table};
 use super::plot::seeds_svg;
 use super::verdict::verdict;
@@ -111,23 +111,23 @@ impl StudyReport<'_> {
             .collect();
         let stocks = names(&outcome.stocks);
         let header = format!(
-            "<header>\n<p class=\"over\">dqn-trader: a study of {}, {} folds, {} seeds, {}</p>\n\
+            "<header>\n<p class=\"over\">dqn-trader: a study of {}, {}, {}, {}</p>\n\
              <h1>{}</h1>\n<p>{}</p>\n{notices}</header>\n",
             escape(&stocks),
-            plan.folds.len(),
-            plan.seeds(),
-            settings_words(plan.settings.len()),
+            counted(plan.folds.len(), "fold"),
+            counted(plan.seeds(), "seed"),
+            counted(plan.settings.len(), "setting"),
             escape(&said.headline),
             minus(&escape(&said.text)),
         );
         let seeds: Vec<&[f64]> = accounts.seeds.iter().map(|seed| &seed.equity[..]).collect();
         let StudyAccounts { mean, benchmark, .. } = accounts;
-        let svg = seeds_svg(&mean.end_s, &seeds, &mean.equity, &benchmark.equity);
+        let svg = |screen| seeds_svg(&mean.end_s, &seeds, &mean.equity, &benchmark.equity, screen);
         let caption = "Every fold trains anew and trades the days after; here they follow one \
                        another. The mean divides the capital equally among the seeds, and is \
                        what the verdict is about.";
         let label = "Return of every seed, of their mean and of buy-and-hold over time";
-        let equity = format!("<h2>All seeds</h2>\n{}", figure("plot", "", label, &svg, caption));
+        let equity = format!("<h2>All seeds</h2>\n{}", figure("", label, caption, svg));
         let sections = [
             header,
             equity,
@@ -176,7 +176,7 @@ impl StudyReport<'_> {
         let saved = RunConfig { study: Some(self.plan.study.clone()), ..self.plan.base.clone() };
         let all = toml::to_string_pretty(&saved).unwrap_or_default();
         format!(
-            "<h2>All settings</h2>\n<details><summary>config.toml</summary>\n<pre>{}</pre></details>\n",
+            "<h2>All settings</h2>\n<details><summary>config.toml</summary>\n<pre tabindex=\"0\">{}</pre></details>\n",
             escape(&all)
         )
     }
@@ -214,14 +214,6 @@ pub(crate) fn closing(outcome: &StudyOutcome, written: &[impl AsRef<Path>]) -> S
         let _ = writeln!(text, "  {}", path.as_ref().display());
     }
     text
-}
-
-fn settings_words(settings: usize) -> String {
-    if settings == 1 {
-        "one setting".into()
-    } else {
-        format!("{} settings", count(settings as u64))
-    }
 }
 
 /// The chosen ones first; then each, where there are several.

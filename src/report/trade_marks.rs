@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::contributions::money;
-use super::format::{count, minus};
+use super::format::{counted, minus};
 use super::page::figure;
 use super::plot::{TradeMark, price_svg};
 use crate::eval::metrics::BacktestRecord;
@@ -30,13 +30,12 @@ pub(super) fn section(record: &BacktestRecord, trips: &[RoundTrip], most: usize)
         let shown = most_decisive(record, of(stock).copied().collect());
         let column = record.price.iter().skip(stock).step_by(record.stocks.len());
         let prices: Vec<f64> = column.copied().collect();
-        let svg = price_svg(&record.end_s, &prices, &marks(record, &shown));
+        let marks = marks(record, &shown);
         let trips = of(stock).count();
         let name = &record.stocks[stock];
         let heading = format!(
-            "{name}: {} round trip{}, profit {}",
-            count(trips as u64),
-            if trips == 1 { "" } else { "s" },
+            "{name}: {}, profit {}",
+            counted(trips, "round trip"),
             minus(&money(profit(stock)))
         );
         let part = match shown.len() < trips {
@@ -46,7 +45,8 @@ pub(super) fn section(record: &BacktestRecord, trips: &[RoundTrip], most: usize)
             false => String::new(),
         };
         let label = format!("Price of {name} with entries and exits");
-        figure("plot small", &heading, &label, &svg, &part)
+        let svg = |screen| price_svg(&record.end_s, &prices, &marks, screen);
+        figure(&heading, &label, &part, svg)
     };
     let pictures: String = traded.iter().map(|&stock| picture(stock)).collect();
     let which = match traded.len() < all {
@@ -113,10 +113,10 @@ mod tests {
         let trips: Vec<RoundTrip> =
             (0..300).map(|i| trip(i % 2, 1 + i, Some(2 + i), i as f64 - 100.0)).collect();
         let page = section(&record, &trips, 5);
-        assert_eq!(page.matches("<svg ").count(), 2, "the third was not traded");
+        assert_eq!(page.matches("class=\"on-wide\"").count(), 2, "the third was not traded");
         assert!(page.contains("AAPL: 150 round trips, profit +7,350"), "{}", &page[..600]);
         assert_eq!(page.matches("The 100 that earned or lost the largest part").count(), 2);
-        assert_eq!(page.matches("<polygon").count(), 2 * MAX_TRIPS);
+        assert_eq!(page.matches("<polygon").count(), 2 * 2 * MAX_TRIPS, "for two screens");
         let one = section(&record, &trips, 1);
         assert!(one.contains("MSFT: 150 round trips") && !one.contains("AAPL: "));
         assert!(one.contains("The 1 of 2 stocks"));

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use chrono::{Datelike, NaiveDateTime, Timelike};
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{Area, Drawn, GRID, INK, MUTED, line, text_style, units};
-use crate::market::calendar::market_time;
+use super::dates::date_ticks;
+use super::header::Header;
+use super::{Area, Drawn, GRID, LABEL, MUTED, SCALE, line, text_style, units};
 
 #[derive(Clone)]
 pub(super) struct Axis {
@@ -48,29 +48,27 @@ impl ValueFormatter<f64> for Axis {
 
 pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
-/// Pixels left of, above and below a chart, for its labels and title.
-pub(super) const LEFT: u32 = 62;
-pub(super) const TITLE: u32 = 34;
+/// Pixels left of and below a chart, for its labels.
+const LEFT: u32 = 56;
 const BOTTOM: u32 = 26;
 /// Room for half of the last date.
 const RIGHT: u32 = 28;
 
-/// Title, grid and labels; the caller adds the curves.
+/// Header, grid and labels; the caller adds the curves.
 pub(super) fn chart<'a, 'b>(
     area: &'a Area<'b>,
-    title: &str,
+    header: &Header,
     x: &Axis,
     y: &Axis,
 ) -> Drawn<Chart<'a, 'b>> {
-    let style = text_style(13.0, INK, HPos::Left, VPos::Center);
-    area.draw_text(title, &style, (units(0), units(TITLE / 2 - 3)))?;
+    header.draw(area)?;
     let mut chart = ChartBuilder::on(area)
-        .margin_top(units(TITLE))
+        .margin_top(units(header.height(area.dim_in_pixel().0 / SCALE)))
         .margin_right(units(RIGHT))
         .set_label_area_size(LabelAreaPosition::Left, units(LEFT))
         .set_label_area_size(LabelAreaPosition::Bottom, units(BOTTOM))
         .build_cartesian_2d(x.clone(), y.clone())?;
-    let labels = text_style(11.5, MUTED, HPos::Left, VPos::Top);
+    let labels = text_style(LABEL, MUTED, HPos::Left, VPos::Top);
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -137,10 +135,12 @@ impl Axis {
         Axis { range, ticks }
     }
 
-    /// The bars by their number, labelled by New York dates: nights and weekends take no room.
-    pub(super) fn bars(end_s: &[i64]) -> Axis {
+    /// The bars by their number, labelled by New York dates: nights and weekends take no room. For a
+    /// [`chart`] of `width` pixels, labels included.
+    pub(super) fn bars(end_s: &[i64], width: u32) -> Axis {
         let last = end_s.len().saturating_sub(1).max(1) as f64;
-        Axis { range: 0.0..last, ticks: date_ticks(end_s) }
+        let room = f64::from(width.saturating_sub(LEFT + RIGHT));
+        Axis { range: 0.0..last, ticks: date_ticks(end_s, room, f64::from(RIGHT)) }
     }
 }
 
@@ -188,94 +188,9 @@ fn round_step(least: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// More labels than this would crowd the axis.
-const MAX_DATES: usize = 13;
-
-/// From coarse to fine; the finest with few enough labels is taken.
-#[derive(Clone, Copy)]
-enum TickLevel {
-    Year,
-    Quarter,
-    Month,
-    Week,
-    Day,
-    Hour,
-}
-
-impl TickLevel {
-    /// Equal for bars between the same two ticks.
-    fn key(self, time: NaiveDateTime) -> (i32, u32) {
-        let months = time.year() * 12 + time.month0() as i32;
-        let day = time.num_days_from_ce();
-        match self {
-            TickLevel::Year => (time.year(), 0),
-            TickLevel::Quarter => (months.div_euclid(3), 0),
-            TickLevel::Month => (months, 0),
-            TickLevel::Week => ((day - 1).div_euclid(7), 0),
-            TickLevel::Day => (day, 0),
-            TickLevel::Hour => (day, time.hour()),
-        }
-    }
-
-    /// The year stands on the first label and where it changes.
-    fn label(self, time: NaiveDateTime, new_year: bool) -> String {
-        let format = match self {
-            TickLevel::Year => "%Y",
-            TickLevel::Quarter | TickLevel::Month if new_year => "%b %Y",
-            TickLevel::Quarter | TickLevel::Month => "%b",
-            TickLevel::Week | TickLevel::Day if new_year => "%-d %b %Y",
-            TickLevel::Week | TickLevel::Day => "%-d %b",
-            TickLevel::Hour => "%H:%M",
-        };
-        time.format(format).to_string()
-    }
-}
-
-fn date_ticks(end_s: &[i64]) -> Vec<(f64, String)> {
-    let times: Vec<NaiveDateTime> = end_s.iter().map(|&s| market_time(s)).collect();
-    let starts = |level: TickLevel| -> Vec<usize> {
-        let begins = |i: &usize| *i == 0 || level.key(times[*i]) != level.key(times[*i - 1]);
-        (0..times.len()).filter(begins).collect()
-    };
-    let levels = [
-        TickLevel::Hour,
-        TickLevel::Day,
-        TickLevel::Week,
-        TickLevel::Month,
-        TickLevel::Quarter,
-        TickLevel::Year,
-    ];
-    let is_one_day = starts(TickLevel::Day).len() <= 1;
-    // Hours of several days would go without their dates.
-    let fits = |level: &TickLevel| {
-        starts(*level).len() <= MAX_DATES && (is_one_day || !matches!(level, TickLevel::Hour))
-    };
-    let level = levels.into_iter().find(fits).unwrap_or(TickLevel::Year);
-
-    let mut at = starts(level);
-    let gap = times.len() / MAX_DATES;
-    let crowded = |from: usize, to: usize| ((to - from) as f64) < 0.7 * gap as f64;
-    if (2..=MAX_DATES).contains(&at.len()) && crowded(0, at[1]) {
-        // The first stretch is a fragment, such as the last days of a month.
-        at.remove(0);
-    }
-    let mut ticks = Vec::new();
-    let mut last: Option<usize> = None;
-    for i in at {
-        if last.is_some_and(|last| crowded(last, i)) {
-            continue;
-        }
-        let new_year = last.is_none_or(|last| times[last].year() != times[i].year());
-        ticks.push((i as f64, level.label(times[i], new_year)));
-        last = Some(i);
-    }
-    ticks
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::{Days, NaiveDate};
 
     fn texts(ticks: &[(f64, String)]) -> Vec<&str> {
         ticks.iter().map(|(_, text)| text.as_str()).collect()
@@ -312,36 +227,5 @@ mod tests {
             let axis = Axis::around(values.into_iter(), 4, number);
             assert!(axis.range.start < axis.range.end && axis.ticks.len() > 1, "{:?}", axis.range);
         }
-    }
-
-    /// Bars at 15:00 UTC on `days` days in a row from a date on.
-    fn daily(year: i32, month: u32, day: u32, days: u64) -> Vec<i64> {
-        let first =
-            NaiveDate::from_ymd_opt(year, month, day).unwrap().and_hms_opt(15, 0, 0).unwrap();
-        (0..days).map(|d| (first + Days::new(d)).and_utc().timestamp()).collect()
-    }
-
-    #[test]
-    fn dates_suit_the_length_of_the_period() {
-        let year = date_ticks(&daily(2020, 1, 2, 365));
-        let months = [
-            "Jan 2020", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-        ];
-        assert_eq!(texts(&year), months);
-        assert_eq!(year[1].0, 30.0, "1 February is 30 days after 2 January");
-        let from_late_month = date_ticks(&daily(2019, 11, 28, 120));
-        assert_eq!(texts(&from_late_month), ["Dec 2019", "Jan 2020", "Feb", "Mar"]);
-        let weeks = date_ticks(&daily(2024, 3, 1, 31));
-        assert_eq!(texts(&weeks), ["1 Mar 2024", "4 Mar", "11 Mar", "18 Mar", "25 Mar"]);
-        let hours = |days: i64| -> Vec<i64> {
-            let first = daily(2024, 3, 4, 1)[0];
-            (0..days)
-                .flat_map(|day| (0..6).map(move |h| first + 86_400 * day + 3_600 * h))
-                .collect()
-        };
-        assert_eq!(texts(&date_ticks(&hours(1)))[..2], ["10:00", "11:00"]);
-        assert_eq!(texts(&date_ticks(&hours(2))), ["4 Mar 2024", "5 Mar"]);
-        let decades = date_ticks(&daily(2000, 1, 1, 8_000));
-        assert!(texts(&decades).len() <= MAX_DATES && texts(&decades).contains(&"2004"));
     }
 }

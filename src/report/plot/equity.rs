@@ -3,14 +3,14 @@
 use plotters::prelude::*;
 
 use super::axis::{self, Axis};
-use super::{AGENT, BENCHMARK, Drawn, INK, MAX_POINTS, MUTED, downsample, legend, line};
+use super::header::Header;
+use super::{AGENT, BENCHMARK, Drawn, INK, MUTED, Screen, downsample, line, max_points};
 use crate::eval::metrics::BacktestRecord;
 
 const WIDTH: u32 = 980;
-const HEIGHT: u32 = 470;
-const UPPER: u32 = 310;
-/// Where the names begin: beside the title, so that narrow screens show them.
-const NAMES: u32 = 240;
+/// Of growth and of drawdown, by screen.
+const UPPER: [u32; 2] = [310, 240];
+const LOWER: [u32; 2] = [160, 130];
 /// Accounts that grow by more than this have an axis of multiples.
 const MULTIPLES_FROM: f64 = 9.0;
 
@@ -36,7 +36,7 @@ pub(crate) struct EquityCurves<'a> {
 ///
 /// # Panics
 /// If the accounts differ in their bars.
-pub(crate) fn equity_svg(curves: EquityCurves<'_>, scale: Scale) -> String {
+pub(crate) fn equity_svg(curves: EquityCurves<'_>, scale: Scale, screen: Screen) -> String {
     let EquityCurves { portfolio, benchmark, dqn } = curves;
     let mut accounts = vec![("benchmark", benchmark, BENCHMARK)];
     accounts.extend(dqn.map(|dqn| ("DQN", dqn, INK)));
@@ -44,25 +44,28 @@ pub(crate) fn equity_svg(curves: EquityCurves<'_>, scale: Scale) -> String {
     for (name, record, _) in &accounts {
         assert_eq!(record.end_s, portfolio.end_s, "{name} covers the same bars");
     }
-    let x = Axis::bars(&portfolio.end_s);
+    let width = screen.width(WIDTH);
+    let most = max_points(width);
+    let x = Axis::bars(&portfolio.end_s, width);
     let growth = Growth::of(accounts.iter().map(|(_, record, _)| &record.equity[..]), scale);
     let grown: Vec<_> = accounts
         .iter()
-        .map(|(_, record, colour)| (growth.curve(&record.equity), *colour))
+        .map(|(_, record, colour)| (growth.curve(&record.equity, most), *colour))
         .collect();
     let losses = [
-        (curve(drawdown(&benchmark.equity).into_iter()), BENCHMARK),
-        (curve(portfolio.drawdown.iter().copied()), AGENT),
+        (curve(drawdown(&benchmark.equity).into_iter(), most), BENCHMARK),
+        (curve(portfolio.drawdown.iter().copied(), most), AGENT),
     ];
-    let height = if scale == Scale::Linear { HEIGHT } else { UPPER };
-    super::document(WIDTH, height, |area| {
-        let (upper, lower) = area.split_vertically(super::units(UPPER));
-        draw(&upper, growth.title(), &x, &growth.axis(&grown), &grown)?;
+    let names = accounts.iter().rev().map(|(name, _, colour)| (*name, *colour));
+    let header = Header::with_names(growth.title(), names);
+    let [upper, lower] = [UPPER, LOWER].map(|[wide, narrow]| screen.pick(wide, narrow));
+    let upper = upper + header.added_height(width);
+    let height = if scale == Scale::Linear { upper + lower } else { upper };
+    super::document(width, height, |area| {
+        let (upper, lower) = area.split_vertically(super::units(upper));
+        draw(&upper, &header, &x, &growth.axis(&grown), &grown)?;
         if scale == Scale::Linear {
-            draw(&lower, "Drawdown", &x, &axis_of(&losses, 3), &losses)?;
-        }
-        for (i, (name, _, colour)) in accounts.iter().rev().enumerate() {
-            legend(area, NAMES + 94 * i as u32, axis::TITLE / 2 - 3, *colour, name)?;
+            draw(&lower, &Header::new("Drawdown"), &x, &axis_of(&losses, 3), &losses)?;
         }
         Ok(())
     })
@@ -100,14 +103,15 @@ impl Growth {
         }
     }
 
-    /// Points of a course; where nothing is left, the logarithm has none.
-    fn curve(self, equity: &[f64]) -> Vec<(f64, f64)> {
+    /// At most `most` points of a course; where nothing is left, the logarithm has none.
+    fn curve(self, equity: &[f64], most: usize) -> Vec<(f64, f64)> {
         let start = equity.first().copied().unwrap_or(1.0);
-        curve(equity.iter().map(|value| match self {
+        let height = |value: &f64| match self {
             Growth::Return => value / start - 1.0,
             Growth::Multiple => value / start,
             Growth::Logarithm => (value / start).ln(),
-        }))
+        };
+        curve(equity.iter().map(height), most)
     }
 
     fn axis(self, curves: &[(Vec<(f64, f64)>, RGBColor)]) -> Axis {
@@ -132,12 +136,12 @@ fn axis_of(curves: &[(Vec<(f64, f64)>, RGBColor)], ticks: usize) -> Axis {
 /// The last curve lies on top, over a faint area down to zero.
 fn draw(
     area: &super::Area,
-    title: &str,
+    header: &Header,
     x: &Axis,
     y: &Axis,
     curves: &[(Vec<(f64, f64)>, RGBColor)],
 ) -> Drawn<()> {
-    let mut chart = axis::chart(area, title, x, y)?;
+    let mut chart = axis::chart(area, header, x, y)?;
     let zero = vec![(x.range.start, 0.0), (x.range.end, 0.0)];
     chart.draw_series([PathElement::new(zero, line(MUTED.mix(0.6), 10))])?;
     if let Some((points, colour)) = curves.last() {
@@ -149,9 +153,9 @@ fn draw(
     Ok(())
 }
 
-fn curve(values: impl Iterator<Item = f64>) -> Vec<(f64, f64)> {
+fn curve(values: impl Iterator<Item = f64>, most: usize) -> Vec<(f64, f64)> {
     let points: Vec<(f64, f64)> = values.enumerate().map(|(t, y)| (t as f64, y)).collect();
-    downsample(&points, MAX_POINTS)
+    downsample(&points, most)
 }
 
 /// Equity over its running maximum, less 1.
@@ -177,7 +181,7 @@ mod tests {
     #[test]
     fn a_long_course_makes_a_small_figure() {
         let example = example::run(2, 20_000);
-        let svg = equity_svg(example.curves(), Scale::Linear);
+        let svg = equity_svg(example.curves(), Scale::Linear, Screen::Wide);
         assert!(svg.starts_with("<svg width=\"980\" height=\"470\""), "{}", &svg[..80]);
         let drawn = |svg: &str, colour: &str| {
             let curve = format!("<polyline fill=\"none\" opacity=\"1\" stroke=\"{colour}\"");
@@ -189,19 +193,29 @@ mod tests {
         assert_eq!(drawn(&svg, "#1C2330"), 2, "the DQN's curve and its legend");
         assert!(svg.len() < 200_000, "{} bytes", svg.len());
         assert!(svg.contains("benchmark") && svg.contains("\nDQN\n"));
-        let svg = equity_svg(example.curves(), Scale::Logarithmic);
+        let svg = equity_svg(example.curves(), Scale::Logarithmic, Screen::Wide);
         let found = ["#1F5FA8", "#B76E12", "#1C2330"].map(|colour| drawn(&svg, colour));
         assert_eq!(found, [2; 3], "without drawdown");
         let alone = EquityCurves { dqn: None, ..example.curves() };
-        assert!(!equity_svg(alone, Scale::Linear).contains("\nDQN\n"));
+        assert!(!equity_svg(alone, Scale::Linear, Screen::Wide).contains("\nDQN\n"));
+    }
+
+    #[test]
+    fn a_narrow_figure_has_the_names_below_its_title_and_fewer_points() {
+        let example = example::run(2, 20_000);
+        let [wide, narrow] =
+            Screen::ALL.map(|screen| equity_svg(example.curves(), Scale::Linear, screen));
+        assert!(narrow.starts_with("<svg width=\"362\" height=\"390\""), "{}", &narrow[..80]);
+        assert!(2 * narrow.len() < wide.len(), "{} and {} bytes", narrow.len(), wide.len());
     }
 
     #[test]
     fn the_shortest_courses_can_be_drawn() {
         for bars in [1, 2, 8] {
             let example = example::run(1, bars);
-            for scale in [Scale::Linear, Scale::Logarithmic] {
-                let svg = equity_svg(example.curves(), scale);
+            for (scale, screen) in [Scale::Linear, Scale::Logarithmic].into_iter().zip(Screen::ALL)
+            {
+                let svg = equity_svg(example.curves(), scale, screen);
                 assert!(!svg.contains("NaN"), "{bars} bars");
             }
         }
@@ -217,12 +231,12 @@ mod tests {
         assert_eq!(Growth::of(both(), Scale::Linear), Growth::Multiple);
         assert_eq!(Growth::of([&small[..]].into_iter(), Scale::Linear), Growth::Return);
         let y = |points: Vec<(f64, f64)>| points.iter().map(|(_, y)| *y).collect::<Vec<f64>>();
-        assert_eq!(y(Growth::Multiple.curve(&large)), [1.0, 4.0, 12.0]);
-        let logarithm = Growth::Logarithm.curve(&large);
+        assert_eq!(y(Growth::Multiple.curve(&large, 100)), [1.0, 4.0, 12.0]);
+        let logarithm = Growth::Logarithm.curve(&large, 100);
         let axis = Growth::Logarithm.axis(&[(logarithm, AGENT)]);
         let texts: Vec<&str> = axis.ticks.iter().map(|(_, text)| text.as_str()).collect();
         assert_eq!(texts, ["1x", "2x", "5x", "10x"]);
         assert!((axis.ticks[3].0 - axis.ticks[2].0 - 2f64.ln()).abs() < 1e-12);
-        assert_eq!(y(Growth::Logarithm.curve(&small)), [0.0, 0.5f64.ln()]);
+        assert_eq!(y(Growth::Logarithm.curve(&small, 100)), [0.0, 0.5f64.ln()]);
     }
 }

@@ -3,18 +3,21 @@
 use plotters::prelude::*;
 
 use super::axis::{self, Axis};
-use super::{AGENT, Area, Drawn, MAX_POINTS, document, downsample, line, units};
+use super::header::Header;
+use super::{AGENT, Area, Drawn, SCALE, Screen, document, downsample, line, max_points, units};
 use crate::report::metrics_log::MetricsLine;
 
 const WIDTH: u32 = 980;
+/// Of a panel.
 const HEIGHT: u32 = 230;
+const NARROW_HEIGHT: u32 = 190;
 /// Between panels, pixels.
 const GAP: u32 = 22;
 /// Curves of more intervals than this are smoothed, the intervals themselves kept faint behind.
 const SMOOTH_FROM: usize = 40;
 
-/// Three panels side by side; a whole SVG document.
-pub(crate) fn learning_svg(lines: &[MetricsLine]) -> String {
+/// Three panels, side by side or, on narrow screens, one below the other; a whole SVG document.
+pub(crate) fn learning_svg(lines: &[MetricsLine], screen: Screen) -> String {
     let curve = |value: fn(&MetricsLine) -> Option<f64>| -> Vec<(f64, f64)> {
         let defined = |line: &MetricsLine| value(line).map(|y| (line.env_steps as f64, y));
         lines.iter().filter_map(defined).filter(|(_, y)| y.is_finite()).collect()
@@ -26,12 +29,15 @@ pub(crate) fn learning_svg(lines: &[MetricsLine]) -> String {
     ];
     let last = lines.last().map_or(1.0, |line| line.env_steps.max(1) as f64);
     let x = Axis::between(0.0..last, 4, axis::number);
-    document(WIDTH, HEIGHT, |area| {
+    let width = screen.width((WIDTH - 2 * GAP) / 3);
+    let height = screen.pick(HEIGHT, NARROW_HEIGHT);
+    let size = screen.pick((WIDTH, height), (width, 3 * height));
+    document(size.0, size.1, |area| {
         let window = smoothing(lines.len());
-        let width = (WIDTH - 2 * GAP) / 3;
-        for (i, (title, points)) in panels.iter().enumerate() {
-            let left = units(i as u32 * (width + GAP));
-            let panel = area.clone().shrink((left, 0), (units(width), units(HEIGHT)));
+        for (i, (title, points)) in (0..).zip(&panels) {
+            let corner = screen.pick((i * (width + GAP), 0), (0, i * height));
+            let corner = (units(corner.0), units(corner.1));
+            let panel = area.clone().shrink(corner, (units(width), units(height)));
             draw(&panel, title, &x, points, window)?;
         }
         Ok(())
@@ -45,13 +51,14 @@ pub(in crate::report) fn smoothing(intervals: usize) -> usize {
 
 fn draw(area: &Area, title: &str, x: &Axis, points: &[(f64, f64)], window: usize) -> Drawn<()> {
     let y = Axis::around(points.iter().map(|(_, y)| *y), 4, axis::number);
-    let mut chart = axis::chart(area, title, x, &y)?;
+    let mut chart = axis::chart(area, &Header::new(title), x, &y)?;
+    let most = max_points(area.dim_in_pixel().0 / SCALE);
     let mean = trailing_mean(points, window);
     if window > 1 {
-        let raw = downsample(points, MAX_POINTS);
+        let raw = downsample(points, most);
         chart.draw_series(LineSeries::new(raw, line(AGENT.mix(0.25), 10)))?;
     }
-    let mean = downsample(&mean, MAX_POINTS);
+    let mean = downsample(&mean, most);
     chart.draw_series(LineSeries::new(mean, line(AGENT, 17)))?;
     Ok(())
 }
@@ -81,8 +88,11 @@ mod tests {
     #[test]
     fn draws_three_panels_whatever_is_defined() {
         let example = example::run(1, 8);
-        for lines in [&example.lines[..], &example.lines[..1], &[]] {
-            let svg = learning_svg(lines);
+        let all = [&example.lines[..], &example.lines[..1], &[]];
+        for (lines, screen) in
+            all.iter().flat_map(|lines| Screen::ALL.map(|screen| (lines, screen)))
+        {
+            let svg = learning_svg(lines, screen);
             for title in ["Reward per step", "Loss", "Mean Q-value"] {
                 assert!(svg.contains(title), "{title}");
             }

@@ -1,9 +1,11 @@
-//! Figures as SVG text. Every colour is one of the roles below, so that the page can map them to
-//! its theme.
+//! Figures as SVG text, each for a wide and for a narrow screen. Every colour is one of the roles
+//! below, so that the page can map them to its theme.
 
 mod axis;
 mod compared;
+mod dates;
 mod equity;
+mod header;
 mod heat_map;
 mod learning;
 mod price;
@@ -27,10 +29,41 @@ pub(crate) use profits::profits_svg;
 pub(crate) use seeds::seeds_svg;
 pub(crate) use weights::weights_svg;
 
-/// Points per curve: about as many as there are pixels to tell them apart.
-const MAX_POINTS: usize = 1_500;
+/// What a figure is drawn for. A page has it once for each, and its style shows the one that fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Screen {
+    Wide,
+    /// A telephone, held upright.
+    Narrow,
+}
+
+impl Screen {
+    pub(crate) const ALL: [Screen; 2] = [Screen::Wide, Screen::Narrow];
+    /// The width of every figure for narrow screens, pixels.
+    const NARROW: u32 = 362;
+
+    /// Pixels, of a figure that is `wide` pixels wide where there is room.
+    fn width(self, wide: u32) -> u32 {
+        self.pick(wide, Screen::NARROW)
+    }
+
+    fn pick<T>(self, wide: T, narrow: T) -> T {
+        match self {
+            Screen::Wide => wide,
+            Screen::Narrow => narrow,
+        }
+    }
+}
+
+/// Points per curve in a figure of so many pixels: about as many as can be told apart.
+fn max_points(width: u32) -> usize {
+    width as usize * 3 / 2
+}
+
 /// The backend rounds to whole units; two units a pixel keep curves smooth.
 const SCALE: u32 = 2;
+/// Size of the letters on axes, pixels.
+const LABEL: f64 = 11.5;
 
 /// The roles of colours, as `report.css` knows them.
 const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
@@ -74,14 +107,6 @@ fn text_style(pixels: f64, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'sta
     TextStyle { font, color: colour.to_backend_color(), pos: Pos::new(h, v) }
 }
 
-/// A short stroke and a name to its right; `x` and `y` in pixels, `y` at the text's middle.
-fn legend(area: &Area, x: u32, y: u32, colour: RGBColor, name: &str) -> Drawn<()> {
-    let stroke = vec![(units(x), units(y)), (units(x + 18), units(y))];
-    area.draw(&PathElement::new(stroke, line(colour, 20)))?;
-    let style = text_style(12.0, INK, HPos::Left, VPos::Center);
-    area.draw_text(name, &style, (units(x + 24), units(y)))
-}
-
 /// At most `max_points` of the finite points, `x` rising: the first, the last, and the lowest and
 /// highest of each stretch between, so that no peak or trough is lost.
 fn downsample(points: &[(f64, f64)], max_points: usize) -> Vec<(f64, f64)> {
@@ -109,6 +134,8 @@ fn downsample(points: &[(f64, f64)], max_points: usize) -> Vec<(f64, f64)> {
 mod tests {
     use super::*;
 
+    const MOST: usize = 1_500;
+
     #[test]
     fn downsampling_keeps_ends_peaks_and_troughs() {
         let mut points: Vec<(f64, f64)> =
@@ -118,12 +145,12 @@ mod tests {
         points[12_345].1 = 9.0;
         points[54_321].1 = -9.0;
         points[60_000].1 = f64::NAN;
-        let kept = downsample(&points, MAX_POINTS);
-        assert!(kept.len() <= MAX_POINTS && kept.len() > MAX_POINTS / 2, "{}", kept.len());
+        let kept = downsample(&points, MOST);
+        assert!(kept.len() <= MOST && kept.len() > MOST / 2, "{}", kept.len());
         assert!(kept.windows(2).all(|pair| pair[0].0 < pair[1].0));
         for expected in [(0.0, 0.25), (12_345.0, 9.0), (54_321.0, -9.0), (99_999.0, 0.5)] {
             assert!(kept.contains(&expected), "{expected:?}");
         }
-        assert_eq!(downsample(&points[..1_000], MAX_POINTS), points[..1_000]);
+        assert_eq!(downsample(&points[..1_000], MOST), points[..1_000]);
     }
 }

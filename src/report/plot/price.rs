@@ -3,12 +3,13 @@
 use plotters::prelude::*;
 
 use super::axis::{self, Axis};
-use super::{AGENT, BENCHMARK, Drawn, MUTED, downsample, line, units};
+use super::header::Header;
+use super::{AGENT, BENCHMARK, Drawn, MUTED, Screen, downsample, line, units};
 
 const WIDTH: u32 = 600;
 const HEIGHT: u32 = 230;
-/// Points of the price's curve.
-const MAX_POINTS: usize = 700;
+/// Points of the price's curve, by screen.
+const MAX_POINTS: [usize; 2] = [700, 400];
 /// Half the width of a mark, pixels.
 const MARK: i32 = 4;
 
@@ -25,15 +26,22 @@ pub(crate) struct TradeMark {
 }
 
 /// `prices` are closes, one per bar; those that are not above 0 are left out. A whole SVG document.
-pub(crate) fn price_svg(end_s: &[i64], prices: &[f64], marks: &[TradeMark]) -> String {
+pub(crate) fn price_svg(
+    end_s: &[i64],
+    prices: &[f64],
+    marks: &[TradeMark],
+    screen: Screen,
+) -> String {
+    let width = screen.width(WIDTH);
     let known = prices.iter().enumerate().filter(|(_, price)| **price > 0.0);
     let points: Vec<(f64, f64)> = known.map(|(bar, &price)| (bar as f64, price)).collect();
-    let points = downsample(&points, MAX_POINTS);
-    let x = Axis::bars(end_s);
+    let points = downsample(&points, screen.pick(MAX_POINTS[0], MAX_POINTS[1]));
+    let x = Axis::bars(end_s, width);
     let marked = marks.iter().map(|mark| mark.price);
     let y = Axis::around(points.iter().map(|(_, price)| *price).chain(marked), 4, axis::number);
-    super::document(WIDTH, HEIGHT, |area| {
-        let mut chart = axis::chart(area, "Close, and fills at the open", &x, &y)?;
+    super::document(width, HEIGHT, |area| {
+        let header = Header::new("Close, and fills at the open");
+        let mut chart = axis::chart(area, &header, &x, &y)?;
         chart.draw_series(LineSeries::new(points.iter().copied(), line(MUTED, 10)))?;
         // Entries lie on top: where one position is turned into another, both are told.
         for is_entry in [false, true] {
@@ -81,7 +89,7 @@ mod tests {
             mark(400, false, false),
             mark(500, true, true),
         ];
-        let svg = price_svg(&end_s, &prices, &marks);
+        let svg = price_svg(&end_s, &prices, &marks, Screen::Wide);
         let drawn = |shape: &str, colour: &str| {
             svg.lines().filter(|line| line.contains(shape) && line.contains(colour)).count()
         };
@@ -89,6 +97,6 @@ mod tests {
         assert_eq!(drawn("<polygon", "#B76E12"), 1, "short entries");
         assert_eq!([drawn("<circle", "#1F5FA8"), drawn("<circle", "#B76E12")], [1, 1], "exits");
         assert!(svg.len() < 40_000 && !svg.contains("NaN"), "{} bytes", svg.len());
-        assert!(!price_svg(&[0], &[0.0], &[]).contains("NaN"));
+        assert!(!price_svg(&[0], &[0.0], &[], Screen::Narrow).contains("NaN"));
     }
 }

@@ -3,19 +3,18 @@
 use plotters::prelude::*;
 
 use super::axis::{self, Axis};
-use super::{AGENT, BENCHMARK, Drawn, INK, MAX_POINTS, MUTED, downsample, legend, line, units};
+use super::header::Header;
+use super::{AGENT, BENCHMARK, Drawn, INK, MUTED, SCALE, Screen, downsample, line, max_points};
 
 const WIDTH: u32 = 600;
 const HEIGHT: u32 = 260;
 const COLOURS: [RGBColor; 4] = [AGENT, BENCHMARK, INK, MUTED];
-/// Below the title, for the names.
-const NAMES: u32 = 20;
 /// Longer names are cut.
 const MAX_NAME: usize = 16;
 
 /// Profits since the start, one value per entry of `end_s` and name. The three that end farthest from
 /// zero have a curve of their own; the others have one together. A whole SVG document.
-pub(crate) fn profits_svg(end_s: &[i64], named: &[(&str, Vec<f64>)]) -> String {
+pub(crate) fn profits_svg(end_s: &[i64], named: &[(&str, Vec<f64>)], screen: Screen) -> String {
     let last = |of: &(&str, Vec<f64>)| of.1.last().map_or(0.0, |profit| profit.abs());
     let mut ranked: Vec<&(&str, Vec<f64>)> = named.iter().collect();
     ranked.sort_by(|a, b| last(b).total_cmp(&last(a)));
@@ -28,28 +27,32 @@ pub(crate) fn profits_svg(end_s: &[i64], named: &[(&str, Vec<f64>)]) -> String {
         let name = if rest.len() == 1 { rest[0].0 } else { "others" };
         curves.push((name.into(), (0..end_s.len()).map(sum).collect()));
     }
-    let x = Axis::bars(end_s);
+    let width = screen.width(WIDTH);
+    let x = Axis::bars(end_s, width);
     let heights = curves.iter().flat_map(|(_, profits)| profits.iter().copied());
     let y = Axis::around(heights.chain([0.0]), 4, axis::number);
-    super::document(WIDTH, HEIGHT + NAMES, |area| {
-        let (names, below) = area.split_vertically(units(NAMES));
-        draw(&below, &x, &y, &curves)?;
-        for (i, ((name, _), colour)) in curves.iter().zip(COLOURS).enumerate() {
-            let short: String = name.chars().take(MAX_NAME).collect();
-            legend(&names, i as u32 * (WIDTH / COLOURS.len() as u32), NAMES / 2, colour, &short)?;
-        }
-        Ok(())
-    })
+    let short = |name: &String| name.chars().take(MAX_NAME).collect::<String>();
+    let names = curves.iter().map(|(name, _)| short(name)).zip(COLOURS);
+    let header = Header::with_names("Profit since the start, after costs", names);
+    let height = HEIGHT + header.added_height(width);
+    super::document(width, height, |area| draw(area, &header, &x, &y, &curves))
 }
 
-fn draw(area: &super::Area, x: &Axis, y: &Axis, curves: &[(String, Vec<f64>)]) -> Drawn<()> {
-    let mut chart = axis::chart(area, "Profit since the start, after costs", x, y)?;
+fn draw(
+    area: &super::Area,
+    header: &Header,
+    x: &Axis,
+    y: &Axis,
+    curves: &[(String, Vec<f64>)],
+) -> Drawn<()> {
+    let mut chart = axis::chart(area, header, x, y)?;
+    let most = max_points(area.dim_in_pixel().0 / SCALE);
     let zero = vec![(x.range.start, 0.0), (x.range.end, 0.0)];
     chart.draw_series([PathElement::new(zero, line(MUTED.mix(0.6), 10))])?;
     for ((_, profits), colour) in curves.iter().zip(COLOURS).rev() {
         let points: Vec<(f64, f64)> =
             profits.iter().enumerate().map(|(t, &profit)| (t as f64, profit)).collect();
-        let points = downsample(&points, MAX_POINTS);
+        let points = downsample(&points, most);
         chart.draw_series(LineSeries::new(points, line(colour, 15)))?;
     }
     Ok(())
@@ -65,14 +68,14 @@ mod tests {
         let course = |slope: f64| (0..5_000).map(|t| slope * t as f64).collect();
         let named =
             [("A", course(1.0)), ("B", course(-9.0)), ("C", course(3.0)), ("D", course(2.0))];
-        let svg = profits_svg(&end_s, &named);
+        let svg = profits_svg(&end_s, &named, Screen::Wide);
         for name in ["A", "B", "C", "D"] {
             assert!(svg.contains(&format!("\n{name}\n")), "{name}");
         }
         let more = [&named[..], &[("E", course(0.5))]].concat();
-        let svg = profits_svg(&end_s, &more);
+        let svg = profits_svg(&end_s, &more, Screen::Narrow);
         assert!(svg.contains("\nothers\n") && !svg.contains("\nA\n") && !svg.contains("\nE\n"));
         assert!(svg.len() < 150_000, "{} bytes", svg.len());
-        assert!(!profits_svg(&[0], &[("A", vec![0.0])]).contains("NaN"));
+        assert!(!profits_svg(&[0], &[("A", vec![0.0])], Screen::Wide).contains("NaN"));
     }
 }

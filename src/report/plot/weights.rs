@@ -3,13 +3,17 @@
 use plotters::prelude::*;
 
 use super::axis::{self, Axis};
-use super::{AGENT, Area, BENCHMARK, Drawn, INK, MAX_POINTS, MUTED, downsample, legend, line};
+use super::header::Header;
+use super::{
+    AGENT, Area, BENCHMARK, Drawn, INK, MUTED, SCALE, Screen, downsample, line, max_points,
+};
 use crate::market::calendar::market_date;
 use crate::portfolio::allocation::Allocations;
 
 const WIDTH: u32 = 980;
-const HEIGHT: u32 = 470;
-const UPPER: u32 = 290;
+/// Of weights and of orders, by screen.
+const UPPER: [u32; 2] = [290, 230];
+const LOWER: [u32; 2] = [180, 150];
 /// Experts that have a curve of their own; the others have one together.
 const SHOWN: usize = 3;
 
@@ -25,9 +29,10 @@ struct Days {
 }
 
 /// Mean weights over stocks above, orders below; a whole SVG document.
-pub(crate) fn weights_svg(allocations: &Allocations, stocks: usize) -> String {
+pub(crate) fn weights_svg(allocations: &Allocations, stocks: usize, screen: Screen) -> String {
     let days = Days::new(allocations, stocks);
-    let x = Axis::bars(&days.end_s);
+    let width = screen.width(WIDTH);
+    let x = Axis::bars(&days.end_s, width);
     let mean = |expert: usize| days.weights.iter().map(|day| day[expert]).sum::<f64>();
     let mut order: Vec<usize> = (0..allocations.experts.len()).collect();
     order.sort_by(|&a, &b| mean(b).total_cmp(&mean(a)));
@@ -45,35 +50,35 @@ pub(crate) fn weights_svg(allocations: &Allocations, stocks: usize) -> String {
     }
     let upper: Vec<_> = curves.iter().map(|(_, y)| &y[..]).zip(colours).collect();
     let lower = [(&days.gross[..], MUTED), (&days.net[..], AGENT)];
-    super::document(WIDTH, HEIGHT, |area| {
-        let (above, below) = area.split_vertically(super::units(UPPER));
-        draw(&above, "Weight of each expert, mean over stocks", &x, 5, &upper)?;
-        draw(&below, "Ordered, as a part of the equity", &x, 3, &lower)?;
-        let mut left = WIDTH - 130;
-        for ((name, _), colour) in curves.iter().zip(colours).rev() {
-            legend(area, left, axis::TITLE / 2 - 3, colour, name)?;
-            left = left.saturating_sub(145);
-        }
-        let height = UPPER + axis::TITLE / 2 - 3;
-        legend(area, WIDTH - 275, height, AGENT, "net")?;
-        legend(area, WIDTH - 130, height, MUTED, "gross")
+    let names = curves.iter().map(|(name, _)| name.as_str()).zip(colours);
+    let weights = Header::with_names("Weight of each expert, mean over stocks", names);
+    let names = [("net", AGENT), ("gross", MUTED)];
+    let orders = Header::with_names("Ordered, as a part of the equity", names);
+    let [above, below] = [UPPER, LOWER].map(|[wide, narrow]| screen.pick(wide, narrow));
+    let above = above + weights.added_height(width);
+    let height = above + below + orders.added_height(width);
+    super::document(width, height, |area| {
+        let (above, below) = area.split_vertically(super::units(above));
+        draw(&above, &weights, &x, 5, &upper)?;
+        draw(&below, &orders, &x, 3, &lower)
     })
 }
 
 fn draw(
     area: &Area,
-    title: &str,
+    header: &Header,
     x: &Axis,
     ticks: usize,
     curves: &[(&[f64], RGBColor)],
 ) -> Drawn<()> {
     let heights = curves.iter().flat_map(|(values, _)| values.iter().copied());
     let y = Axis::around(heights.chain([0.0]), ticks, axis::percent);
-    let mut chart = axis::chart(area, title, x, &y)?;
+    let mut chart = axis::chart(area, header, x, &y)?;
+    let most = max_points(area.dim_in_pixel().0 / SCALE);
     for (values, colour) in curves {
         let points: Vec<(f64, f64)> =
             values.iter().enumerate().map(|(day, &y)| (day as f64, y)).collect();
-        let points = downsample(&points, MAX_POINTS);
+        let points = downsample(&points, most);
         chart.draw_series(LineSeries::new(points, line(colour, 15)))?;
     }
     Ok(())
@@ -121,11 +126,13 @@ mod tests {
     #[test]
     fn a_curve_for_the_largest_weights_and_one_for_the_rest() {
         let example = example::run(2, 1_764);
-        let svg = weights_svg(&example.allocations, 2);
-        for name in ["Buy and Hold", "DQN", "RSI", "others", "net", "gross"] {
-            assert!(svg.contains(&format!("\n{name}\n")), "{name}");
+        for screen in Screen::ALL {
+            let svg = weights_svg(&example.allocations, 2, screen);
+            for name in ["Buy and Hold", "DQN", "RSI", "others", "net", "gross"] {
+                assert!(svg.contains(&format!("\n{name}\n")), "{name}");
+            }
+            assert!(!svg.contains("NaN") && svg.len() < 200_000, "{} bytes", svg.len());
         }
-        assert!(!svg.contains("NaN") && svg.len() < 200_000, "{} bytes", svg.len());
     }
 
     #[test]
