@@ -58,7 +58,7 @@ fn on_page<'a>((agent, accounts): &'a (&AgentReport, [BacktestRecord; 2])) -> Ac
     let said = leaderboard::unranked(agent).map(|why| format!("Not ranked: {why}."));
     let [record, benchmark] = accounts;
     let name = agent.model.signature.clone();
-    AccountOnPage { name, said: said.unwrap_or_default(), record, benchmark }
+    AccountOnPage { name, said: said.unwrap_or_default(), record, benchmark, members: None }
 }
 
 /// Who earned most, beside buy and hold.

@@ -7,6 +7,7 @@ use super::account::{Account, MAX_PRICES};
 use super::folder::{ReportError, ResultsFolder};
 use super::format::minus;
 use super::html::HtmlReport;
+use super::members::EnsembleMembers;
 use super::page::{escape, figure, page, table};
 use super::plot::compared_svg;
 use super::portfolio_csv::EquityRow;
@@ -27,6 +28,8 @@ pub(crate) struct AccountOnPage<'a> {
     pub(crate) record: &'a BacktestRecord,
     /// Buy and hold over the same bars.
     pub(crate) benchmark: &'a BacktestRecord,
+    /// Of an ensemble with weights.
+    pub(crate) members: Option<EnsembleMembers<'a>>,
 }
 
 /// All that the page shows.
@@ -120,6 +123,7 @@ impl AccountsReport<'_> {
         let sections = [
             account.equity(),
             account.months(),
+            one.members.as_ref().map_or(String::new(), |members| members.section(one.record)),
             account.activity(),
             account.drawdowns(),
             account.trades(),
@@ -182,6 +186,7 @@ mod tests {
             said: said.into(),
             record: &example.record,
             benchmark: &example.held,
+            members: None,
         };
         let report = AccountsReport {
             title: "strategies".into(),
@@ -226,6 +231,7 @@ mod tests {
             said: String::new(),
             record,
             benchmark,
+            members: None,
         };
         let rows = one.by_day();
         // Seven bars a day: two whole days and the first bar of a third.

@@ -46,6 +46,7 @@ mod drawdowns;
 mod experts;
 mod figures;
 pub(crate) mod format;
+pub(crate) mod members;
 mod months;
 mod page;
 mod parts;

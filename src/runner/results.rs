@@ -9,7 +9,7 @@ use crate::env::costs::Costs;
 use crate::eval::metrics::{BacktestRecord, Metrics};
 use crate::eval::trades::{round_trips, win_rate};
 use crate::strategy::Signals;
-use crate::strategy::ensemble::EnsembleMethod;
+use crate::strategy::ensemble::{EnsembleMethod, MemberWeights};
 
 /// One call of the runner.
 #[derive(Clone, Debug, Serialize)]
@@ -92,6 +92,9 @@ pub struct EnsembleResult {
     /// The ensemble's own back-test, bar by bar.
     #[serde(skip)]
     pub record: Arc<BacktestRecord>,
+    /// What each member counted for, row by row.
+    #[serde(skip)]
+    pub(crate) member_weights: Arc<MemberWeights>,
     /// Of that back-test.
     pub performance_metrics: PerformanceMetrics,
     /// How and of what it was combined.

@@ -108,6 +108,7 @@ pub(super) fn combined(
             num_strategies: members.len(),
         },
         combined_signals: Arc::new(signals),
+        member_weights: Arc::new(weights),
         record: Arc::new(record),
         timestamp: super::now(),
     }

@@ -9,9 +9,11 @@ use crate::env::costs::Costs;
 use crate::eval::inference::{Inference, Verdict};
 use crate::eval::metrics::BacktestRecord;
 use crate::report::accounts::{AccountOnPage, AccountsReport};
+use crate::report::members::EnsembleMembers;
 use crate::report::strategies::{StrategyRow, page_table};
 use crate::report::{ReportError, ResultsFolder, strategies};
-use crate::runner::RunResults;
+use crate::runner::{EnsembleResult, RunResults, StrategyResult};
+use crate::strategy::ensemble::EnsembleMethod;
 use crate::wording::counted;
 
 /// Writes `report.html` and returns its path. `records` are of those that succeeded.
@@ -31,8 +33,13 @@ pub(super) fn write(
         said: judged(name).map(strategies::said).unwrap_or_default(),
         record,
         benchmark,
+        members: None,
     });
-    let accounts: Vec<_> = accounts.collect();
+    let mut accounts: Vec<_> = accounts.collect();
+    // The ensemble comes last; a strategy of the user may have its name.
+    if let (Some(ensemble), Some(account)) = (&results.ensemble_result, accounts.last_mut()) {
+        account.members = members(ensemble, results);
+    }
     let (described, stocks) = (&market.described, market.data.stocks().len());
     let text = |value: &Value| value.as_str().map(String::from).unwrap_or(value.to_string());
     let (head, rows) = page_table(rows);
@@ -61,6 +68,22 @@ pub(super) fn write(
         settings: serde_json::to_string_pretty(&settings).unwrap_or_default(),
     };
     report.write(folder)
+}
+
+/// None where the members vote: a vote has no weights.
+fn members<'a>(
+    ensemble: &'a EnsembleResult,
+    results: &'a RunResults,
+) -> Option<EnsembleMembers<'a>> {
+    let EnsembleResult { ensemble_config, member_weights, .. } = ensemble;
+    if ensemble_config.method == EnsembleMethod::Voting {
+        return None;
+    }
+    let rewards = |(name, result): (&str, &'a StrategyResult)| {
+        Some((name.to_string(), &result.record.as_ref()?.reward[..]))
+    };
+    let members = results.individual_results.iter().filter_map(rewards).collect();
+    Some(EnsembleMembers { members, weights: member_weights })
 }
 
 fn headline<'a>(

@@ -25,7 +25,7 @@ pub(crate) use heat_map::heat_map_svg;
 pub(crate) use learning::learning_svg;
 pub(super) use learning::smoothing;
 pub(crate) use price::{TradeMark, price_svg};
-pub(crate) use profits::profits_svg;
+pub(crate) use profits::{member_weights_svg, profits_svg};
 pub(crate) use seeds::seeds_svg;
 pub(crate) use weights::weights_svg;
 

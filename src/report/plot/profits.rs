@@ -12,12 +12,39 @@ const COLOURS: [RGBColor; 4] = [AGENT, BENCHMARK, INK, MUTED];
 /// Longer names are cut.
 const MAX_NAME: usize = 16;
 
+/// A name, and a value per day.
+type NamedCurve<'a> = (&'a str, Vec<f64>);
+
 /// Profits since the start, one value per entry of `end_s` and name. The three that end farthest from
 /// zero have a curve of their own; the others have one together. A whole SVG document.
-pub(crate) fn profits_svg(end_s: &[i64], named: &[(&str, Vec<f64>)], screen: Screen) -> String {
-    let last = |of: &(&str, Vec<f64>)| of.1.last().map_or(0.0, |profit| profit.abs());
-    let mut ranked: Vec<&(&str, Vec<f64>)> = named.iter().collect();
-    ranked.sort_by(|a, b| last(b).total_cmp(&last(a)));
+pub(crate) fn profits_svg(end_s: &[i64], named: &[NamedCurve<'_>], screen: Screen) -> String {
+    let last = |profits: &[f64]| profits.last().map_or(0.0, |profit| profit.abs());
+    let title = "Profit since the start, after costs";
+    sums_svg(end_s, named, screen, title, last, axis::number)
+}
+
+/// Weights of the members of an ensemble, drawn alike; the three whose weights are the largest on
+/// average have a curve of their own.
+pub(crate) fn member_weights_svg(
+    end_s: &[i64],
+    named: &[NamedCurve<'_>],
+    screen: Screen,
+) -> String {
+    let sum = |weights: &[f64]| weights.iter().sum();
+    sums_svg(end_s, named, screen, "Weight of each member", sum, axis::percent)
+}
+
+/// Curves that can be added up; those of the highest `rank` have their own.
+fn sums_svg(
+    end_s: &[i64],
+    named: &[NamedCurve<'_>],
+    screen: Screen,
+    title: &str,
+    rank: impl Fn(&[f64]) -> f64,
+    label: impl Fn(f64, f64) -> String,
+) -> String {
+    let mut ranked: Vec<&NamedCurve<'_>> = named.iter().collect();
+    ranked.sort_by(|a, b| rank(&b.1).total_cmp(&rank(&a.1)));
     let own = COLOURS.len() - 1;
     let rest = ranked.split_off(own.min(ranked.len()));
     let mut curves: Vec<(String, Vec<f64>)> =
@@ -30,10 +57,10 @@ pub(crate) fn profits_svg(end_s: &[i64], named: &[(&str, Vec<f64>)], screen: Scr
     let width = screen.width(WIDTH);
     let x = Axis::bars(end_s, width);
     let heights = curves.iter().flat_map(|(_, profits)| profits.iter().copied());
-    let y = Axis::around(heights.chain([0.0]), 4, axis::number);
+    let y = Axis::around(heights.chain([0.0]), 4, label);
     let short = |name: &String| name.chars().take(MAX_NAME).collect::<String>();
     let names = curves.iter().map(|(name, _)| short(name)).zip(COLOURS);
-    let header = Header::with_names("Profit since the start, after costs", names);
+    let header = Header::with_names(title, names);
     let height = HEIGHT + header.added_height(width);
     super::document(width, height, |area| draw(area, &header, &x, &y, &curves))
 }
@@ -75,6 +102,8 @@ mod tests {
         let more = [&named[..], &[("E", course(0.5))]].concat();
         let svg = profits_svg(&end_s, &more, Screen::Narrow);
         assert!(svg.contains("\nothers\n") && !svg.contains("\nA\n") && !svg.contains("\nE\n"));
+        let weights = member_weights_svg(&end_s, &more, Screen::Narrow);
+        assert!(weights.contains("\nA\n") && !weights.contains("\nB\n"), "B never has weight");
         assert!(svg.len() < 150_000, "{} bytes", svg.len());
         assert!(!profits_svg(&[0], &[("A", vec![0.0])], Screen::Wide).contains("NaN"));
     }
