@@ -1,13 +1,17 @@
 //! The live display on a terminal.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::figures::{TimeEstimate, figures};
+use crate::report::format::wrapped_at;
 use crate::report::metrics_log::MetricsLine;
 
+/// Lines are at most so many characters long, as the tables at the end are.
+const WIDTH: usize = 80;
 /// Between two updates of the elapsed time.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -68,7 +72,7 @@ impl ProgressBars {
 
     pub(super) fn line(&self, text: &str) {
         // A display that cannot be written to must not stop the run.
-        let _ = self.all.println(text);
+        let _ = self.all.println(within(text, WIDTH));
     }
 
     pub(super) fn clear(&mut self) {
@@ -84,7 +88,26 @@ impl ProgressBars {
     }
 }
 
+/// `text` as it is if it fits, else in several lines, all but the first indented.
+fn within(text: &str, width: usize) -> Cow<'_, str> {
+    if text.chars().count() <= width { text.into() } else { wrapped_at(2, text, width).into() }
+}
+
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).expect("a template in the source");
     style.progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_wrapped_and_a_short_one_is_left_alone() {
+        assert_eq!(within("  1 of 8  done", 20), "  1 of 8  done");
+        assert_eq!(
+            within("AAPL, MSFT: 887 bars from 128 days", 20),
+            "AAPL, MSFT: 887\n  bars from 128 days"
+        );
+    }
 }
