@@ -184,7 +184,7 @@ mod tests {
         let svg = equity_svg(example.curves(), Scale::Linear, Screen::Wide);
         assert!(svg.starts_with("<svg width=\"980\" height=\"470\""), "{}", &svg[..80]);
         let drawn = |svg: &str, colour: &str| {
-            let curve = format!("<polyline fill=\"none\" opacity=\"1\" stroke=\"{colour}\"");
+            let curve = format!("<path fill=\"none\" opacity=\"1\" stroke=\"{colour}\"");
             svg.matches(&curve).count()
         };
         for colour in ["#1F5FA8", "#B76E12"] {

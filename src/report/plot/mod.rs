@@ -2,6 +2,7 @@
 //! below, so that the page can map them to its theme.
 
 mod axis;
+mod compact;
 mod compared;
 mod dates;
 mod equity;
@@ -88,7 +89,7 @@ fn document(width: u32, height: u32, draw: impl FnOnce(&Area) -> Drawn<()>) -> S
     }
     let in_units = format!("width=\"{}\" height=\"{}\"", SCALE * width, SCALE * height);
     let in_pixels = format!("width=\"{width}\" height=\"{height}\" stroke-linejoin=\"round\"");
-    text.replacen(&in_units, &in_pixels, 1)
+    compact::compact(&text.replacen(&in_units, &in_pixels, 1))
 }
 
 fn units(pixels: u32) -> i32 {
