@@ -89,6 +89,11 @@ impl Agent {
         }
     }
 
+    /// The stock itself, then its peers.
+    pub fn slots(&self) -> &[usize] {
+        &self.slots
+    }
+
     /// Unit, costs and positions, as in training.
     pub fn terms(&self) -> AgentTerms {
         self.terms

@@ -32,6 +32,30 @@ pub struct MinibatchValues {
 /// `[row, action]`, into the second argument.
 pub type OnValues<'a> = dyn FnMut(&MinibatchValues, &mut Vec<f32>) + 'a;
 
+/// Bars that several stocks see at the same times, and reused buffers.
+#[derive(Clone, Debug, Default)]
+pub struct SharedBars {
+    /// Which symbols, in ascending order.
+    pub symbols: Vec<usize>,
+    /// Number of times.
+    pub rows: usize,
+    /// `[row, symbol, feature]`, row-major.
+    pub market: Vec<f32>,
+    /// `[symbol, row, embedding]`, of an engine that keeps them.
+    pub(crate) embeddings: Vec<f32>,
+}
+
+impl SharedBars {
+    /// Where a symbol is among [`SharedBars::symbols`].
+    ///
+    /// # Panics
+    ///
+    /// If it is not.
+    pub(crate) fn place(&self, symbol: usize) -> usize {
+        self.symbols.binary_search(&symbol).expect("a symbol of the slots")
+    }
+}
+
 /// The online and the target network, shared by all stocks. `slots` are the stock itself, then its
 /// peers; a value is that of a position after the decision.
 pub trait Engine: Send + Sync {
@@ -40,6 +64,27 @@ pub trait Engine: Send + Sync {
 
     /// Values of the online network: `market` `[row, slot, feature]` into `out` `[row, action]`.
     fn values(&self, slots: &[usize], market: &[f32], out: &mut Vec<f32>);
+
+    /// Values of the online network of several stocks, equal to those of [`Engine::values`] to the last
+    /// bit: `slots` `[stock]`, into `out` `[stock][row, action]`. A bar may be encoded once for all.
+    fn values_of_all(
+        &self,
+        slots: &[Vec<usize>],
+        bars: &mut SharedBars,
+        out: &mut [&mut Vec<f32>],
+    ) {
+        let of_row = bars.market.len() / bars.rows.max(1);
+        let width = of_row / bars.symbols.len().max(1);
+        let mut seen = Vec::new();
+        for (slots, out) in slots.iter().zip(out) {
+            let places: Vec<usize> = slots.iter().map(|&symbol| bars.place(symbol)).collect();
+            seen.clear();
+            for row in bars.market.chunks_exact(of_row) {
+                places.iter().for_each(|place| seen.extend(&row[place * width..][..width]));
+            }
+            self.values(slots, &seen, out);
+        }
+    }
 
     /// The attention that the online network pays to each peer, as the mean over its heads:
     /// `market` `[row, slot, feature]` into `out` `[row, peer]`; each row sums to 1.

@@ -17,6 +17,7 @@ pub(crate) mod policy;
 pub mod replay;
 pub mod rng;
 pub(crate) mod schedule;
+pub mod shared_values;
 pub(crate) mod state_dict;
 pub(crate) mod sum_tree;
 pub mod td;

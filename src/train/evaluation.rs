@@ -8,7 +8,6 @@ use super::dataset::PreparedData;
 use super::trader::Trader;
 pub use super::trader::{BarDecision, EvaluationResult, NextOrder};
 use crate::comm::{Comm, MessageStamp, Ranks, Tag};
-use crate::compute::threads::run_parallel;
 use crate::eval::account::BacktestAccount;
 use crate::eval::backtest::buy_and_hold;
 use crate::portfolio::mandate::Mandate;
@@ -16,6 +15,7 @@ use crate::portfolio::meta_policy::{ExpertWeights, MetaPolicy, rule_names};
 use crate::rl::agent::{Agent, AgentTerms};
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
+use crate::rl::shared_values::SharedValues;
 
 /// Bars whose values are computed in one go. What comes out for a bar depends on
 /// that bar only.
@@ -63,7 +63,7 @@ pub(crate) fn evaluate_watched(
     mandate: &Mandate,
     eval: &PreparedData,
     policy: Policy<'_>,
-    mut agents: Vec<&mut Agent>,
+    agents: Vec<&mut Agent>,
     watch: &mut dyn FnMut(&BarDecision<'_>),
 ) -> Result<Option<EvaluationResult>> {
     let ranks = Ranks { stocks: mandate.stocks.len(), size: comm.size() };
@@ -77,14 +77,15 @@ pub(crate) fn evaluate_watched(
     };
     // What is decided at the last bar is for an open that is still to come.
     let decisions: Vec<usize> = rows.clone().collect();
+    let mut by_stock = vec![Vec::new(); agents.len()];
+    let slots = agents.iter().map(|agent| agent.slots().to_vec());
+    let mut shared = SharedValues::new(slots.collect());
     for chunk in decisions.chunks(CHUNK_BARS) {
         let per_stock = chunk.len() * width;
-        let mut mine = vec![Vec::new(); agents.len()];
         let chunk_rows: Vec<u32> = chunk.iter().map(|&row| row as u32).collect();
-        run_parallel(agents.iter_mut().zip(&mut mine).collect(), |(agent, out)| {
-            agent.values(policy.networks, &eval.panel, &chunk_rows, out)
-        });
-        let mine = mine.concat();
+        let mut out: Vec<&mut Vec<f32>> = by_stock.iter_mut().collect();
+        shared.compute(policy.networks, &eval.panel, &chunk_rows, &mut out);
+        let mine = by_stock.concat();
         let all = if comm.is_root() { ranks.stocks * per_stock } else { 0 };
         let mut values = vec![0.0; all];
         let stamp = MessageStamp { tag: Tag::Values, time: eval.panel.view(chunk[0]).end_s() };

@@ -28,6 +28,7 @@ use crate::portfolio::risk::Reason;
 use crate::rl::agent::Agent;
 use crate::rl::networks::Networks;
 use crate::rl::schedule::{UpdateCredit, linear};
+use crate::rl::shared_values::SharedValues;
 
 /// What rank 0 has besides: the parameter server and the desk.
 struct LockstepRoot {
@@ -46,6 +47,8 @@ pub(crate) struct LockstepTrainer<'a> {
     plan: Lanes,
     ranks: Ranks,
     workers: Vec<Worker>,
+    /// Of this rank's stocks, at the same bars.
+    values: SharedValues,
     networks: Networks,
     /// None if no days are held back.
     selection: Option<Selection<'a>>,
@@ -83,7 +86,9 @@ impl<'a> LockstepTrainer<'a> {
     pub(crate) fn new(setup: Setup<'a>) -> Result<LockstepTrainer<'a>> {
         let Setup { comm, mandate, learner, train, lanes, .. } = setup;
         rule_names(&mandate.portfolio.meta_policy, mandate.stocks.len())?;
-        let (ranks, weights, workers) = (setup.ranks(), setup.weights(), setup.workers());
+        let (ranks, weights, mut workers) = (setup.ranks(), setup.weights(), setup.workers());
+        let slots = workers.iter_mut().map(|worker| worker.agent().slots().to_vec());
+        let values = SharedValues::new(slots.collect());
         let attempts = setup.attempts();
         let root = match comm.is_root() {
             true => {
@@ -109,6 +114,7 @@ impl<'a> LockstepTrainer<'a> {
             sums: buffer(2),
             reward_sums: vec![0.0; workers.len()],
             workers,
+            values,
             networks,
             selection: setup.selection(),
             weights,
@@ -262,9 +268,12 @@ impl<'a> LockstepTrainer<'a> {
     }
 
     fn propose(&mut self, step: usize) -> Result<()> {
-        let (networks, per_stock) = (&self.networks, self.proposals.per_stock);
+        let rows: Vec<u32> = self.plan.rows(step).collect();
+        let mut values: Vec<_> = self.workers.iter_mut().map(Worker::values).collect();
+        self.values.compute(&self.networks, self.panel, &rows, &mut values);
+        let per_stock = self.proposals.per_stock;
         each(&mut self.workers, &mut self.proposals.mine, per_stock, |worker, message| {
-            worker.propose(networks, step, message);
+            worker.propose_by_values(message);
         });
         let stamp = MessageStamp { tag: Tag::Proposals, time: self.bar_time(step) };
         self.proposals.gather(self.comm, stamp)

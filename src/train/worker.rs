@@ -84,6 +84,12 @@ impl Lanes {
         self.first_row + lane * self.steps + step
     }
 
+    /// Panel rows of all lanes after so many steps of their segments.
+    pub(crate) fn rows(&self, step: usize) -> impl Iterator<Item = u32> {
+        let lanes = *self;
+        (0..lanes.count).map(move |lane| lanes.row(lane, step) as u32)
+    }
+
     /// The length of windows of `wanted` bars, or less where a segment is too short for one.
     pub fn window_bars(&self, wanted: usize) -> usize {
         wanted.min(self.steps - 1)
@@ -253,8 +259,18 @@ impl Worker {
     /// [`Proposal`]s into `message`.
     pub(crate) fn propose(&mut self, networks: &Networks, step: usize, message: &mut [f32]) {
         self.rows.clear();
-        self.rows.extend((0..self.lanes.len()).map(|lane| self.plan.row(lane, step) as u32));
+        self.rows.extend(self.plan.rows(step));
         self.agent.values(networks, &self.panel, &self.rows, &mut self.values);
+        self.propose_by_values(message);
+    }
+
+    /// Where [`Worker::propose_by_values`] expects the values of all lanes, `[lane, action]`.
+    pub(crate) fn values(&mut self) -> &mut Vec<f32> {
+        &mut self.values
+    }
+
+    /// As [`Worker::propose`], by values that are there already.
+    pub(crate) fn propose_by_values(&mut self, message: &mut [f32]) {
         self.q.clear();
         let terms = self.agent.terms();
         let values = self.values.chunks_exact(self.actions.len());

@@ -64,6 +64,19 @@ by_level! {
 }
 
 by_level! {
+    /// The encoder alone: of `market`, rows of `row` numbers that begin with the features of these
+    /// symbols, `rows` observations into the embeddings, `[row, symbol, embedding]`.
+    pub(super) fn encode(
+        w: &NetworkWeights, symbols: &[usize], market: &[f32], row: usize, rows: usize, pass: &mut MarketPass
+    ) = encode_with
+}
+
+by_level! {
+    /// The market part after the encoder, from the embeddings of `rows` observations.
+    pub(super) fn observe(w: &NetworkWeights, rows: usize, pass: &mut MarketPass) = observe_with
+}
+
+by_level! {
     /// From the trunk's pre-activations, `[row, trunk]`, of `rows` observations to their values.
     pub(super) fn heads(
         w: &NetworkWeights, trunk: &[f32], rows: usize, pass: &mut HeadsPass
@@ -78,12 +91,29 @@ unsafe fn market_with<S: Simd>(
     rows: usize,
     pass: &mut MarketPass,
 ) {
-    let Sizes { slots, used, features, embedding: width, context, .. } = w.sizes;
-    let places = &w.places;
+    let Sizes { slots, used, features, .. } = w.sizes;
+    // SAFETY: the caller guarantees that the processor has S.
+    unsafe {
+        encode_with::<S>(w, &symbols[..used], market, slots * features, rows, pass);
+        observe_with::<S>(w, rows, pass);
+    }
+}
+
+#[inline(always)]
+unsafe fn encode_with<S: Simd>(
+    w: &NetworkWeights,
+    symbols: &[usize],
+    market: &[f32],
+    row: usize,
+    rows: usize,
+    pass: &mut MarketPass,
+) {
+    let Sizes { features, embedding: width, .. } = w.sizes;
+    let (places, used) = (&w.places, symbols.len());
     let cells = rows * used;
     let first = room(&mut pass.first, cells * width);
-    for (slot, &symbol) in symbols[..used].iter().enumerate() {
-        let left = LeftMatrix::rows(&market[slot * features..], slots * features);
+    for (slot, &symbol) in symbols.iter().enumerate() {
+        let left = LeftMatrix::rows(&market[slot * features..], row);
         let right = RightMatrix { data: &w.first_t, row: width };
         let bias = SumStart::Bias(&w.symbol_bias[symbol * width..][..width]);
         let out = (&mut first[slot * width..], used * width);
@@ -113,7 +143,12 @@ unsafe fn market_with<S: Simd>(
         // SAFETY: the caller guarantees that the processor has S.
         inverse[i] = unsafe { norm_row::<S>(x, norm, false, y) };
     }
+}
 
+#[inline(always)]
+unsafe fn observe_with<S: Simd>(w: &NetworkWeights, rows: usize, pass: &mut MarketPass) {
+    let Sizes { used, embedding: width, context, .. } = w.sizes;
+    let embeddings = &pass.embeddings;
     let joined = room(&mut pass.context, rows * context);
     for row in 0..rows {
         let own = &embeddings[row * used * width..][..width];

@@ -22,12 +22,12 @@ mod weights;
 use std::cell::RefCell;
 
 use backward::{BackwardScratch, ForwardInputs, backward};
-use forward::{HeadsPass, MarketPass, heads, market};
+use forward::{HeadsPass, MarketPass, encode, heads, market, observe, room};
 use product::SLACK;
 use simd::SimdLevel;
 use weights::NetworkWeights;
 
-use super::engine::{Engine, MinibatchInputs, MinibatchValues, NetworkRole, OnValues};
+use super::engine::{Engine, MinibatchInputs, MinibatchValues, NetworkRole, OnValues, SharedBars};
 use super::network::NetworkShape;
 use crate::compute::simd_dispatch::wide;
 use crate::compute::threads::run_parallel;
@@ -242,6 +242,65 @@ impl Engine for NativeEngine {
         let tasks = given.zip(out.chunks_mut(chunk * sizes.actions)).collect();
         run_parallel(tasks, |(seen, out)| {
             with_scratch(|room| view.values(seen, &mut room.passing, out));
+        });
+    }
+
+    fn values_of_all(
+        &self,
+        slots: &[Vec<usize>],
+        bars: &mut SharedBars,
+        out: &mut [&mut Vec<f32>],
+    ) {
+        let (sizes, rows) = (&self.online.sizes, bars.rows);
+        let (width, chunk) = (sizes.embedding, chunk_rows(rows));
+        let seen: Vec<Vec<usize>> = slots
+            .iter()
+            .map(|slots| slots[..sizes.used].iter().map(|&symbol| bars.place(symbol)).collect())
+            .collect();
+        let SharedBars { symbols, market, embeddings, .. } = bars;
+        let row = symbols.len() * sizes.features;
+        let mut is_seen = vec![false; symbols.len()];
+        seen.iter().flatten().for_each(|&place| is_seen[place] = true);
+        embeddings.resize(symbols.len() * rows * width, 0.0);
+        let of_symbols = embeddings.chunks_mut((rows * width).max(1)).enumerate();
+        let tasks =
+            of_symbols.filter(|(place, _)| is_seen[*place]).flat_map(|(place, of_symbol)| {
+                let chunks = of_symbol.chunks_mut(chunk * width).enumerate();
+                chunks.map(move |(i, chunk)| (place, i, chunk))
+            });
+        run_parallel(tasks.collect(), |(place, i, out): (usize, usize, &mut [f32])| {
+            let market = &market[i * chunk * row + place * sizes.features..];
+            with_scratch(|room| {
+                let pass = &mut room.passing.market;
+                let symbol = &symbols[place..place + 1];
+                encode(self.level, &self.online, symbol, market, row, out.len() / width, pass);
+                out.copy_from_slice(&pass.embeddings[..out.len()]);
+            });
+        });
+        let tasks = seen.iter().zip(out).flat_map(|(seen, out)| {
+            out.resize(rows * sizes.actions, 0.0);
+            let chunks = out.chunks_mut(chunk * sizes.actions).enumerate();
+            chunks.map(move |(i, out)| (seen, i * chunk, out))
+        });
+        let embeddings = &*embeddings;
+        run_parallel(tasks.collect(), |(seen, first, out): (&Vec<usize>, usize, &mut [f32])| {
+            let count = out.len() / sizes.actions;
+            with_scratch(
+                |ThreadScratch { passing: ChunkActivations { market, heads: pass }, .. }| {
+                    let joined = room(&mut market.embeddings, count * seen.len() * width);
+                    for (slot, place) in seen.iter().enumerate() {
+                        let of_symbol =
+                            &embeddings[(place * rows + first) * width..][..count * width];
+                        for (row, embedding) in of_symbol.chunks_exact(width).enumerate() {
+                            joined[(row * seen.len() + slot) * width..][..width]
+                                .copy_from_slice(embedding);
+                        }
+                    }
+                    observe(self.level, &self.online, count, market);
+                    heads(self.level, &self.online, &market.trunk, count, pass);
+                    out.copy_from_slice(&pass.values[..out.len()]);
+                },
+            );
         });
     }
 

@@ -102,6 +102,39 @@ fn assert_close(found: &[f32], expected: &[f32], what: &str) {
     }
 }
 
+/// What each stock sees of bars that all see is valued as if it were encoded for that stock alone.
+#[test]
+fn shared_bars_have_the_same_values_to_the_last_bit() {
+    for shape in shapes() {
+        let [online, _] = weights(&shape);
+        let engine = NativeEngine::new(&shape, &online).unwrap();
+        for (rows, stocks) in [(1, 0..5), (7, 1..3), (CHUNK, 0..5), (2 * CHUNK + 3, 2..3)] {
+            let market = noise(&mut ChaCha8Rng::seed_from_u64(3), rows * 5 * shape.features, 2.0);
+            let slots: Vec<Vec<usize>> = stocks.map(|stock| slots(&shape, stock)).collect();
+            let of_row = |row: &[f32], symbol: usize| {
+                row[symbol * shape.features..][..shape.features].to_vec()
+            };
+            let seen_of = |symbols: &[usize]| -> Vec<f32> {
+                let rows = market.chunks_exact(5 * shape.features);
+                rows.flat_map(|row| symbols.iter().flat_map(move |&s| of_row(row, s))).collect()
+            };
+            let mut symbols = slots.concat();
+            symbols.sort_unstable();
+            symbols.dedup();
+            let market = seen_of(&symbols);
+            let mut bars = SharedBars { symbols, rows, market, ..SharedBars::default() };
+            let mut shared = vec![Vec::new(); slots.len()];
+            let mut out: Vec<&mut Vec<f32>> = shared.iter_mut().collect();
+            engine.values_of_all(&slots, &mut bars, &mut out);
+            for (slots, shared) in slots.iter().zip(&shared) {
+                let mut alone = Vec::new();
+                engine.values(slots, &seen_of(slots), &mut alone);
+                assert_eq!(*shared, alone, "{rows} rows, {slots:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn values_and_gradients_are_those_of_automatic_differentiation() {
     for (number, shape) in shapes().iter().enumerate() {
