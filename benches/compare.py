@@ -28,6 +28,8 @@ class Tools:
         self.args, self.work, self.quick = args, work, args.quick
         self.seconds = 1 if args.quick else args.seconds
         self.program = ROOT / "target/release/dqn-trader"
+        # What rows measured or made once.
+        self.kept = {}
 
     def call(self, command, cores=1, wall=False, **more):
         """`cores` 1: pinned to one core, so that no side gains from additional threads. Measures wall-clock time if `wall`
@@ -77,6 +79,25 @@ class Tools:
         seconds = summary["env_steps"] / summary["env_steps_per_s"]
         rates = {stock: steps / seconds for stock, steps in summary.get("env_steps_by_stock", {}).items()}
         return {"rate": summary["env_steps_per_s"], "rates": rates, "memory_mb": memory}
+
+
+    def whole(self, *command, cores=1):
+        """A whole command of the program: seconds of CPU, or of the clock on several cores; seconds of the clock; and its
+        memory at most, in MB."""
+        own = () if command[:2] == ("strategies", "list") else ("--quiet", "--ledger", "none", "--cache", self.work / "cache")
+        command = [str(part) for part in (self.program, *command, *own)]
+        pinned = ["taskset", "-c", "0", *command] if cores == 1 else command
+        since = time.monotonic()
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(pinned, stdout=subprocess.DEVNULL, stderr=said)
+            _, status, used = os.wait4(process.pid, 0)
+            wall = time.monotonic() - since
+            if status:
+                said.seek(0)
+                sys.exit(f"error: {' '.join(command)}\n{said.read().decode()[-2000:]}")
+        process.returncode = 0
+        seconds = used.ru_utime + used.ru_stime if cores == 1 else wall
+        return {"seconds": seconds, "wall": wall, "memory_mb": used.ru_maxrss / 1000}
 
 
 def memory_of(pid):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Benchmarks this program against its peers (Stable-Baselines3, CleanRL's loop, sbx, cpprb, pandas with TA-Lib,
-# pyarrow): one table of medians and ratios, printed and written to docs/performance.md with the machine. About an hour,
+# Benchmarks this program against its peers (JAX in one scan, PyTorch with lanes, Stable-Baselines3, CleanRL's loop, sbx,
+# torchrl, cpprb, polars and pandas with TA-Lib, DuckDB, pyarrow): one table of medians and ratios, printed and written to docs/performance.md with the machine. About an hour,
 # on an idle machine.
 #
 #     ./scripts/bench.sh
@@ -26,7 +26,7 @@ install_peers() { # FOLDER
   "${pip[@]}" --no-deps --only-binary=:all: "${TORCH[@]}"
   "${pip[@]}" --no-deps -r benches/peers/speed-requirements-bare.txt
   "$1/bin/python" tests/python/stub_cuda.py "$(echo "$1"/lib/python3*/site-packages)"
-  "$1/bin/python" -c 'import cpprb, pyarrow, sbx, stable_baselines3, talib, torch'
+  "$1/bin/python" -c 'import cpprb, duckdb, polars, pyarrow, sbx, stable_baselines3, talib, torch, torchrl'
   touch "$1/complete"
 }
 

@@ -12,15 +12,16 @@ def plain(panel, inputs):
 
 
 class Attention(nn.Module):
-    """Encoder, attention over peers and trunk of src/rl/network.rs at their default sizes, without the heads."""
+    """Encoder, attention over peers and trunk of src/rl/network.rs, by default at their default sizes, without the
+    heads."""
 
-    WIDTH, HEADS, SYMBOL, TRUNK = 64, 4, 8, 128
+    HEADS, SYMBOL, TRUNK = 4, 8, 128
 
-    def __init__(self, panel):
+    def __init__(self, panel, width=64, trunk=TRUNK):
         super().__init__()
+        self.width = width
         self.slots = 1 + len(panel.spec["peers_of_first"])
         self.features = panel.features.shape[2]
-        width = self.WIDTH
         self.register_buffer("ids", torch.tensor([0, *panel.spec["peers_of_first"]]))
         self.symbol = nn.Embedding(panel.features.shape[1], self.SYMBOL)
         self.encoder = nn.Sequential(
@@ -30,7 +31,7 @@ class Attention(nn.Module):
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         self.value, self.output = nn.Linear(width, width, bias=False), nn.Linear(width, width)
         self.nearness = nn.Parameter(torch.zeros(self.slots - 1, self.HEADS))
-        self.trunk = nn.Sequential(nn.Linear(2 * width + PRIVATE, self.TRUNK), nn.LayerNorm(self.TRUNK), nn.ReLU())
+        self.trunk = nn.Sequential(nn.Linear(2 * width + PRIVATE, trunk), nn.LayerNorm(trunk), nn.ReLU())
 
     def forward(self, x):
         batch = x.shape[0]
@@ -38,19 +39,20 @@ class Attention(nn.Module):
         symbols = self.symbol(self.ids).expand(batch, -1, -1)
         embeddings = self.encoder(torch.cat([market, symbols], 2))
         own, peers = embeddings[:, 0], embeddings[:, 1:]
-        split = (batch, -1, self.HEADS, self.WIDTH // self.HEADS)
-        query = self.query(own).reshape(split) * (self.WIDTH // self.HEADS) ** -0.5
+        split = (batch, -1, self.HEADS, self.width // self.HEADS)
+        query = self.query(own).reshape(split) * (self.width // self.HEADS) ** -0.5
         scores = (query * self.key(peers).reshape(split)).sum(-1) + self.nearness
         weights = scores.softmax(1).unsqueeze(-1)
-        mixed = (weights * self.value(peers).reshape(split)).sum(1).reshape(batch, self.WIDTH)
+        mixed = (weights * self.value(peers).reshape(split)).sum(1).reshape(batch, self.width)
         return self.trunk(torch.cat([own, self.output(mixed), x[:, -PRIVATE:]], 1))
 
 
 class Dueling(nn.Module):
-    def __init__(self, inputs, hidden=64, actions=3):
+    """Linear heads, as ours."""
+
+    def __init__(self, inputs, actions=3):
         super().__init__()
-        self.value = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, 1))
-        self.advantage = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, actions))
+        self.value, self.advantage = nn.Linear(inputs, 1), nn.Linear(inputs, actions)
 
     def forward(self, x):
         advantage = self.advantage(x)

@@ -11,7 +11,8 @@ parser.add_argument("work")
 parser.add_argument("--library", choices=["sb3", "sbx"], default="sb3")
 parser.add_argument("--network", choices=["plain", "attention"], default="plain")
 parser.add_argument("--batch", type=int, default=64)
-parser.add_argument("--train-every", type=int, default=1)
+parser.add_argument("--train-every", type=int, default=1, help="steps of all environments")
+parser.add_argument("--envs", type=int, default=1, help="environments that step together")
 parser.add_argument("--seconds", type=float, default=5)
 args = parser.parse_args()
 
@@ -24,6 +25,7 @@ else:
     from sbx import DQN
 
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
+from stable_baselines3.common.env_util import make_vec_env  # noqa: E402
 
 
 class Stop(BaseCallback):
@@ -32,7 +34,8 @@ class Stop(BaseCallback):
         self.clock = clock
 
     def _on_step(self):
-        self.clock.step()
+        for _ in range(args.envs):
+            self.clock.step()
         return not self.clock.done
 
 
@@ -58,7 +61,7 @@ def policy_of(panel, inputs):
 def main():
     panel = Panel(args.work)
     slots = 1 if args.network == "plain" else 1 + len(panel.spec["peers_of_first"])
-    env = TradingEnv(panel, slots)
+    env = make_vec_env(lambda: TradingEnv(panel, slots), args.envs)
     inputs = panel.features.shape[2] * slots + PRIVATE
     learning_starts = 1_000
     model = DQN(
@@ -76,7 +79,7 @@ def main():
         policy_kwargs=policy_of(panel, inputs),
         **({"device": "cpu"} if args.library == "sb3" else {}),
     )
-    clock = Clock(args.seconds, learning_starts + 300)
+    clock = Clock(args.seconds, learning_starts + 300 * args.envs)
     model.learn(10**9, callback=Stop(clock))
     tell(clock.rate())
 

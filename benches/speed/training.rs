@@ -42,7 +42,8 @@ impl Callbacks for Clock<'_> {
     }
 
     fn on_training_start(&mut self, start: &TrainingStart<'_>) -> Result<()> {
-        let (learner, lanes) = (&start.config.learner, start.lanes);
+        let minutes = start.train.note.bar_minutes;
+        let (learner, lanes) = (start.config.learner.in_bars(minutes), start.lanes);
         let learning =
             learner.learning_starts.max(lanes.count * (learner.window_bars + 1)) / lanes.count;
         let learning = if learner.replay_ratio == 0.0 { 0 } else { learning };
