@@ -202,9 +202,12 @@ submit() { # FLAG...: sets `job`, `log` and `folder`
   wait_for 60 "no training: $(last_of "$log")" says "$folder/metrics.jsonl" reward
 }
 
-state_of_job() { on 1 "squeue --noheader --format=%T --job $job" 2>/dev/null; }
+state_of_job() { on 1 "squeue --noheader --format=%T --job $job" 2>&1; }
 job_is() { [ "$(state_of_job)" = "$1" ]; }
-job_is_gone() { [ -z "$(state_of_job)" ]; }
+job_is_gone() {
+  local state
+  state=$(state_of_job) && [ -z "$state" ]
+}
 
 # The job has been requeued. Slurm would wait for two minutes before it starts again.
 goes_on() {
@@ -358,7 +361,7 @@ finish() {
 }
 
 run_check() { # NAME: prints its line
-  local since=$SECONDS code=0
+  local since=$SECONDS code=0 file
   : >"$scratch/note"
   rm -f "$scratch/said"
   start_anew
@@ -370,7 +373,9 @@ run_check() { # NAME: prints its line
     return
   fi
   printf 'failed  %-14s %4d s  %s\n' "$1" $((SECONDS - since)) "$(cat "$scratch/note")"
-  if [ -s "$scratch/said" ]; then head -n 12 "$scratch/said" | sed 's/^/          /'; fi
+  for file in "$scratch/said" "$scratch$CLONE"/slurm-*.out "/proc/${hosts[1]}/root/var/log/slurmctld.log"; do
+    [ ! -s "$file" ] || { head -n 12 && echo ... && tail -n 12; } <"$file" | sed 's/^/          /'
+  done
   return 1
 }
 
