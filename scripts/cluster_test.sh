@@ -209,7 +209,8 @@ job_is_gone() {
   state=$(state_of_job) && [ -z "$state" ]
 }
 
-# The job has been requeued. Slurm would wait for two minutes before it starts again.
+# The job has been requeued. Slurm would wait for two minutes before it starts again, and does with SLURM_WAIT=yes. Started in the
+# second in which it ended, it would be refused.
 goes_on() {
   local steps
   wait_for 60 "not pending, but $(state_of_job)" job_is PENDING
@@ -217,8 +218,11 @@ goes_on() {
   [ "$steps" -gt 0 ] || fail "no checkpoint"
   [ -s "$folder/trained_model.pth" ] || fail "no model"
   network 'latency 0'
-  on 1 "scontrol update JobId=$job StartTime=now" || fail "scontrol update"
-  wait_for 150 "the job did not end: $(last_of "$log")" job_is_gone
+  if [ -z "${SLURM_WAIT:-}" ]; then
+    sleep 3
+    on 1 "scontrol update JobId=$job StartTime=now" || fail "scontrol update"
+  fi
+  wait_for 240 "the job did not end: $(last_of "$log")" job_is_gone
   says "$log" 'resuming from the checkpoint at' || fail "it did not resume: $(last_of "$log")"
   same_as of_bars "$folder"
 }
