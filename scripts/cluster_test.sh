@@ -7,6 +7,8 @@
 #     ./scripts/cluster_test.sh --repeat 20 power-off # one check, or several, so often
 #     ./scripts/cluster_test.sh --shell               # the hosts, and a shell on node1 in which to try things
 #
+# LAUNCHER=mpirun makes scripts/slurm.sh use that; with SLURM_WAIT=yes requeued jobs wait as long as Slurm makes them.
+#
 # A line per check, and exit code 1 if one fails. Needs root, for namespaces, and TAP devices; without them it says so and ends
 # with code 77. Installs openssh-server, munge and Slurm with apt if they are missing, so run it on a machine for tests.
 # shellcheck source=scripts/lib.sh
@@ -196,7 +198,7 @@ submit() { # FLAG...: sets `job`, `log` and `folder`
   echo "AZURE_STORAGE_CONNECTION_STRING='$connection'" >"$scratch$CLONE/.cloudkeys/api_keys.env"
   slurm_up
   network "latency $SLOW"
-  job=$(on 1 "sbatch --parsable --nodes=2 --ntasks=4 --ntasks-per-node=2 --mem-per-cpu=500M $* \
+  job=$(on 1 "${LAUNCHER:+LAUNCHER=$LAUNCHER }sbatch --parsable --nodes=2 --ntasks=4 --ntasks-per-node=2 --mem-per-cpu=500M $* \
     scripts/slurm.sh $STOCKS $TRAINING") || fail "sbatch: $job"
   log=$scratch$CLONE/slurm-$job.out folder=$(results_of "slurm-$job")
   wait_for 60 "no training: $(last_of "$log")" says "$folder/metrics.jsonl" reward
@@ -209,6 +211,13 @@ job_is_gone() {
   state=$(state_of_job) && [ -z "$state" ]
 }
 
+starts_again() {
+  ! job_is RUNNING && ! job_is_gone || return 0
+  sleep 3
+  on 1 "scontrol update JobId=$job StartTime=now"
+  return 1
+}
+
 # The job has been requeued. Slurm would wait for two minutes before it starts again, and does with SLURM_WAIT=yes. Started in the
 # second in which it ended, it would be refused.
 goes_on() {
@@ -218,10 +227,7 @@ goes_on() {
   [ "$steps" -gt 0 ] || fail "no checkpoint"
   [ -s "$folder/trained_model.pth" ] || fail "no model"
   network 'latency 0'
-  if [ -z "${SLURM_WAIT:-}" ]; then
-    sleep 3
-    on 1 "scontrol update JobId=$job StartTime=now" || fail "scontrol update"
-  fi
+  [ -n "${SLURM_WAIT:-}" ] || wait_for 200 "it does not start again" starts_again
   wait_for 240 "the job did not end: $(last_of "$log")" job_is_gone
   says "$log" 'resuming from the checkpoint at' || fail "it did not resume: $(last_of "$log")"
   same_as of_bars "$folder"
