@@ -135,7 +135,7 @@ lose_a_host() { # LOSE FIND HOST
 check_power-off() { lose_a_host power_off power_on $((RANDOM % 2 + 2)); }
 check_frozen() { lose_a_host freeze thaw $((RANDOM % 2 + 2)); }
 
-# A network that is gone for less than ranks.timeout_s ends nothing.
+# A network that is gone for less than three quarters of ranks.timeout_s ends nothing.
 check_outage() {
   whole whole synthetic:sample
   write_hosts 2 node1 node2
@@ -143,13 +143,13 @@ check_outage() {
   start "mpirun -n 4 --hostfile hosts ./run_with_env.sh dqn-trader --mode parallel $SAMPLE --output results/outage"
   wait_for 60 "no training" says "$(results_of outage)/metrics.jsonl" reward
   network 'off 2'
-  sleep "${OUTAGE:-5}"
+  sleep "${OUTAGE:-6}"
   network 'on 2'
   sleep 3
   network 'latency 0'
   ends_well 120
   same_as whole "$(results_of outage)"
-  note "${OUTAGE:-5} s without network"
+  note "${OUTAGE:-6} s without network"
 }
 
 # Every host has results of its own; the run is killed, and resumed with other numbers of ranks.
