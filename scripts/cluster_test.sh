@@ -86,7 +86,7 @@ start() { # COMMAND-LINE
 }
 ends_well() { # SECONDS
   local code=0
-  wait_for "$1" "no end after $1 s: $(last_of "$scratch/said")" has_ended "$started"
+  wait_for "$1" "no end after $1 s" has_ended "$started"
   wait "$started" || code=$?
   [ $code = 0 ] || fail "exit code $code: $(last_of "$scratch/said")"
 }
@@ -97,7 +97,8 @@ ends_well() { # SECONDS
 check_mpirun() {
   whole whole synthetic:sample
   write_hosts 2 node1 node2 node3
-  start "mpirun -n 4 --map-by node --hostfile hosts ./run_with_env.sh dqn-trader --mode parallel $SAMPLE --output results/mpirun"
+  start "mpirun -n 4 --map-by node --hostfile hosts ./run_with_env.sh dqn-trader --mode parallel $SAMPLE \
+    --output results/mpirun"
   wait_for 60 "no ranks on node3" runs_ranks 3
   ends_well 120
   same_as whole "$(results_of mpirun)"
@@ -111,21 +112,21 @@ lose_a_host() { # LOSE FIND HOST
   sed -i '1s/slots=2/slots=1/' "$scratch$CLONE/hosts"
   network "latency $SLOW"
   start "target/release/dqn-trader --mode parallel --hostfile hosts $SAMPLE --checkpoint-every 1 --output /home/trader/run"
-  wait_for 60 "no checkpoint: $(last_of "$scratch/said")" is_beyond "$folder" 0
+  wait_for 60 "no checkpoint" is_beyond "$folder" 0
   runs_ranks "$lost" >/dev/null || fail "no ranks on node$lost"
   "$1" "$lost"
   since=$SECONDS steps=$(newest_checkpoint "$folder")
-  wait_for 60 "training did not go on: $(last_of "$scratch/said")" is_beyond "$folder" "$steps"
+  wait_for 60 "training did not go on" is_beyond "$folder" "$steps"
   on=$((SECONDS - since))
   [ "$on" -le 30 ] || fail "training went on after $on s only"
   says "$scratch/said" "node$lost does not answer: the run goes on without it" || fail "node$lost was not named"
   "$2" "$lost"
   since=$SECONDS
-  wait_for 60 "node$lost was not taken back: $(last_of "$scratch/said")" says "$scratch/said" 'a machine is back'
+  wait_for 60 "node$lost was not taken back" says "$scratch/said" 'a machine is back'
   wait_for 60 "no ranks on node$lost again" runs_ranks "$lost"
   after=$((SECONDS - since))
   steps=$(newest_checkpoint "$folder")
-  wait_for 60 "no training on three hosts: $(last_of "$scratch/said")" is_beyond "$folder" "$steps"
+  wait_for 60 "no training on three hosts" is_beyond "$folder" "$steps"
   network 'latency 0'
   ends_well 120
   same_as whole "$folder"
@@ -162,7 +163,7 @@ check_private() {
     [ $kills -gt 0 ] && flags="--mode parallel --resume --cache /tmp/cache --output /home/trader/run"
     network 'latency 1000'
     start "mpirun -n $ranks --map-by node --hostfile hosts ./run_with_env.sh dqn-trader $flags"
-    wait_for 60 "no checkpoint: $(last_of "$scratch/said")" is_beyond "$folder" "$steps"
+    wait_for 60 "no checkpoint" is_beyond "$folder" "$steps"
     in_host 2 pkill -KILL -x dqn-trader
     wait_for 30 "mpirun did not end" has_ended "$started"
     ! runs_ranks 1 >/dev/null || sleep 3
@@ -201,7 +202,7 @@ submit() { # FLAG...: sets `job`, `log` and `folder`
   job=$(on 1 "${LAUNCHER:+LAUNCHER=$LAUNCHER }sbatch --parsable --nodes=2 --ntasks=4 --ntasks-per-node=2 --mem-per-cpu=500M $* \
     scripts/slurm.sh $STOCKS $TRAINING") || fail "sbatch: $job"
   log=$scratch$CLONE/slurm-$job.out folder=$(results_of "slurm-$job")
-  wait_for 60 "no training: $(last_of "$log")" says "$folder/metrics.jsonl" reward
+  wait_for 60 "no training" says "$folder/metrics.jsonl" reward
 }
 
 state_of_job() { on 1 "squeue --noheader --format=%T --job $job" 2>&1; }
@@ -218,8 +219,8 @@ starts_again() {
   return 1
 }
 
-# The job has been requeued. Slurm would wait for two minutes before it starts again, and does with SLURM_WAIT=yes. Started in the
-# second in which it ended, it would be refused.
+# The job has been requeued. Slurm would wait for two minutes before it starts again, and does with SLURM_WAIT=yes. Started in
+# the second in which it ended, it would be refused.
 goes_on() {
   local steps
   wait_for 60 "not pending, but $(state_of_job)" job_is PENDING
@@ -228,7 +229,7 @@ goes_on() {
   [ -s "$folder/trained_model.pth" ] || fail "no model"
   network 'latency 0'
   [ -n "${SLURM_WAIT:-}" ] || wait_for 200 "it does not start again" starts_again
-  wait_for 240 "the job did not end: $(last_of "$log")" job_is_gone
+  wait_for 240 "the job did not end" job_is_gone
   says "$log" 'resuming from the checkpoint at' || fail "it did not resume: $(last_of "$log")"
   same_as of_bars "$folder"
 }
@@ -237,7 +238,7 @@ check_slurm-limit() {
   local job log folder since
   submit --time=1 --signal=B:USR1@30
   since=$SECONDS
-  wait_for 120 "not requeued: $(last_of "$log")" says "$log" 'the job is requeued'
+  wait_for 120 "not requeued" says "$log" 'the job is requeued'
   since=$((SECONDS - since))
   goes_on
   note "stopped and requeued after $since s of a limit of 60 s"
@@ -285,7 +286,7 @@ check_keys() {
   network 'latency 2000'
   start "AZURE_STORAGE_CONNECTION_STRING='$connection' $PROGRAM --mode parallel --hostfile hosts --data azure \
     --stocks $STOCKS $TRAINING --cache /tmp/cache --output results/keys"
-  wait_for 60 "no training: $(last_of "$scratch/said")" says "$(results_of keys)/metrics.jsonl" reward
+  wait_for 60 "no training" says "$(results_of keys)/metrics.jsonl" reward
   for number in 1 2 3; do
     in_host "$number" bash -c 'cat /proc/[0-9]*/cmdline' 2>/dev/null | tr '\0' '\n' >>"$scratch/commands.seen"
     # shellcheck disable=SC2016 # for that shell
@@ -331,7 +332,7 @@ check_latency() {
 # A folder of scripts/bundle.sh, on a host without the build and libtorch, and in a root that has a shell and the C library
 # alone.
 check_bundle() {
-  local bare=$scratch/bare library file
+  local bare=$scratch/bare file
   whole whole synthetic:sample
   [ -d "$scratch/shared/bundle" ] || ./scripts/bundle.sh "$scratch/shared/bundle" >"$scratch/said"
   on 4 "cd && mpirun -n 3 --oversubscribe /shared/bundle/dqn-trader --mode parallel $SAMPLE --output /home/trader/bundle" \
@@ -342,9 +343,9 @@ check_bundle() {
   mkdir -p "$bare"/usr/{bin,sbin,lib,lib64}
   [ -e "$bare/dev/null" ] || mknod -m 666 "$bare/dev/null" c 1 3
   for file in sh readlink dirname grep ldconfig; do copy_with_libraries "$(command -v $file)" "$bare"; done
-  for library in $(ldd "$PROGRAM" target/release/deps/*torch.so | awk '$3 ~ /\/(libc|libm|libdl|librt|libpthread|libutil|libgcc_s|libstdc\+\+)\.so/ { print $3 }'); do
-    copy_with_libraries "$library" "$bare"
-  done
+  ldd "$PROGRAM" target/release/deps/libdqn_trader_torch.so | awk '{ print $3 }' |
+    grep -E '/(libc|libm|libdl|librt|libpthread|libutil|libgcc_s|libstdc\+\+)\.so' | sort -u |
+    while read -r library; do copy_with_libraries "$library" "$bare"; done
   # shellcheck disable=SC2016,SC2086 # for the shell in the namespace; several words
   env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin unshare --mount --pid --net --fork bash -c '
     mount --make-rprivate / && mount --bind "$1/shared/bundle" "$1/bare/bundle" && mount -t proc proc "$1/bare/proc" || exit
@@ -419,7 +420,8 @@ main() {
   if [ -n "$shell" ]; then
     start_anew
     slurm_up
-    in_host 1 setpriv --reuid=trader --regid=trader --init-groups --reset-env env -C "$CLONE" TERM="${TERM:-dumb}" bash -i || true
+    in_host 1 setpriv --reuid=trader --regid=trader --init-groups --reset-env \
+      env -C "$CLONE" TERM="${TERM:-dumb}" bash -i || true
     return
   fi
   for ((time = 0; time < repeat; time++)); do

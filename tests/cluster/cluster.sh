@@ -147,7 +147,7 @@ start_anew() {
     power_on "$number"
   done
   rm -rf "$scratch$CLONE"/{results/*,slurm-*.out,.cloudkeys}
-  wait_for 10 "ssh does not answer" on 1 "for host in node2 node3 node4; do ssh -n -o ConnectTimeout=2 \$host true || exit 1; done"
+  wait_for 10 "ssh does not answer" on 1 "for host in node2 node3 node4; do ssh -n \$host true || exit 1; done"
 }
 
 slurm_up() {
