@@ -18,7 +18,7 @@ source tests/cluster/cluster.sh
 
 # In the order in which they run.
 QUICK=(mpirun srun keys private outage)
-LONG=(bundle power-off frozen slurm-limit slurm-requeue slurm-cancel latency)
+LONG=(bundle power-off frozen slurm-limit slurm-requeue slurm-preempt slurm-cancel latency)
 
 PROGRAM=target/release/dqn-trader
 STOCKS='AAPL MSFT GOOGL'
@@ -250,6 +250,18 @@ check_slurm-requeue() {
   on 1 "scontrol requeue $job"
   since=$SECONDS
   wait_for 60 "no model" test -s "$folder/trained_model.pth"
+  since=$((SECONDS - since))
+  goes_on
+  note "its model was there after $since s"
+}
+
+# A job of a partition with a higher priority takes both nodes for some seconds.
+check_slurm-preempt() {
+  local job log folder since
+  submit
+  on 1 "sbatch --quiet --partition=high --nodes=2 --exclusive --output=/dev/null --wrap 'sleep 5'"
+  since=$SECONDS
+  wait_for 90 "no model" test -s "$folder/trained_model.pth"
   since=$((SECONDS - since))
   goes_on
   note "its model was there after $since s"
