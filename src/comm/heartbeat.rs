@@ -7,6 +7,7 @@
 //! endless loop can only be told from a long computation by its duration, so that limit is wide.
 
 pub(crate) mod connect;
+mod datagrams;
 pub(crate) mod peer;
 pub(crate) mod startup_deadline;
 
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::SIGTERM;
 use signal_hook::{flag, low_level};
 
+use datagrams::Datagrams;
 use peer::{ALIVE, LEAVING, Peer, STOPPING};
 
 /// Heartbeat interval. Short compared with the second that launchers leave between SIGTERM and
@@ -212,6 +214,7 @@ impl Drop for HeartbeatMonitor {
 }
 
 fn watch(post: &MonitorConfig, mut own: OwnStatus, mut peers: Vec<Peer>) {
+    let datagrams = Datagrams::beside(&peers);
     loop {
         let now = Instant::now();
         if now - own.round > post.timeouts.silent / 2 {
@@ -221,6 +224,7 @@ fn watch(post: &MonitorConfig, mut own: OwnStatus, mut peers: Vec<Peer>) {
         }
         own.poll(post, now);
         peers.iter_mut().for_each(|peer| peer.receive(now));
+        datagrams.exchange(&mut peers, now);
         let is_leaving = post.pulse.leaving.load(Ordering::Relaxed);
         let word = match (is_leaving, own.stopping) {
             (true, _) => LEAVING,

@@ -34,18 +34,24 @@ pub(crate) fn unknown_tasks(variable: impl Fn(&str) -> Option<String>) -> Option
     (size > 1).then_some(LaunchInfo { rank, size })
 }
 
-/// Sizes of Open MPI's messages over TCP, in bytes. By default one above 64 KB waits until its
-/// receiver has answered, which costs three latencies instead of one; a gradient has 227 KB.
-const OPEN_MPI_TCP: [(&str, &str); 3] = [
+/// Settings of Open MPI. Sizes of messages over TCP, in bytes: by default one above 64 KB waits until
+/// its receiver has answered, which costs three latencies instead of one; a gradient has 227 KB. And
+/// the providers of libfabric that it must not take for a fast network: its own list, in which
+/// versions up to 4.1.4 lack `net`. That is TCP as well, and large messages fail in libfabric 1.17's
+/// (Debian 12).
+const OPEN_MPI: [(&str, &str); 5] = [
     ("OMPI_MCA_btl_tcp_eager_limit", "524288"),
     ("OMPI_MCA_btl_tcp_rndv_eager_limit", "524288"),
     ("OMPI_MCA_btl_tcp_max_send_size", "1048576"),
+    ("OMPI_MCA_mtl_ofi_provider_exclude", PROVIDERS),
+    ("OMPI_MCA_btl_ofi_provider_exclude", PROVIDERS),
 ];
+const PROVIDERS: &str = "shm,sockets,tcp,udp,rstream,usnic,net";
 
 /// Sets how this process's MPI sends, where the user has not. To be called before MPI is initialized
 /// and while this process has one thread.
-pub(crate) fn set_message_sizes() {
-    for (name, value) in OPEN_MPI_TCP {
+pub(crate) fn set_transport() {
+    for (name, value) in OPEN_MPI {
         if std::env::var_os(name).is_none() {
             // SAFETY: no other thread reads the environment, since there is none.
             unsafe { std::env::set_var(name, value) };

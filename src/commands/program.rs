@@ -11,7 +11,7 @@ use crate::cli::{
     AgentsArgs, Cli, Command, GlobalArgs, StrategiesArgs, StudyArgs, one_line, usage_error,
 };
 use crate::comm::Comm;
-use crate::comm::launch::{LaunchInfo, launch_info, set_message_sizes, unknown_tasks};
+use crate::comm::launch::{LaunchInfo, launch_info, set_transport, unknown_tasks};
 use crate::comm::local::LocalComm;
 use crate::compute::process;
 use crate::config::Mode;
@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
     let tasks = unknown_tasks(|name| std::env::var(name).ok()).filter(|_| launched.is_none());
     let rank = launched.or(tasks).map_or(0, |launched| launched.rank);
     if launched.is_some() {
-        set_message_sizes();
+        set_transport();
         process::when_parent_ends(move || lose_launcher(rank));
     }
     parsing::end_when_over(|file| {

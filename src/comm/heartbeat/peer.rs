@@ -1,7 +1,7 @@
 //! The connection to another rank's watch, and its messages.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 use super::PeerStatus;
@@ -17,6 +17,9 @@ const WORD_BYTES: usize = 9;
 pub(crate) struct Peer {
     pub(super) rank: usize,
     stream: TcpStream,
+    pub(super) address: SocketAddr,
+    /// Of this end of the connection.
+    pub(super) own_port: u16,
     received: Vec<u8>,
     pub(super) heard: Instant,
     pub(super) moves: u64,
@@ -34,6 +37,8 @@ impl Peer {
         let now = Instant::now();
         Ok(Peer {
             rank,
+            address: stream.peer_addr()?,
+            own_port: stream.local_addr()?.port(),
             stream,
             received: Vec::new(),
             heard: now,

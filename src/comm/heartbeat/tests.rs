@@ -73,7 +73,7 @@ fn moves_are_odd_while_waiting() {
 }
 
 /// Both ends of a connection.
-fn pair() -> (Peer, Peer) {
+pub(super) fn pair() -> (Peer, Peer) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let other = listener.accept().unwrap().0;
