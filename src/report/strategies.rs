@@ -213,8 +213,9 @@ pub(crate) fn optimized<P: AsRef<Path>>(found: &OptimizationResult, written: &[P
     );
     let doubt = format!(
         "probability that its true Sharpe ratio is above 0: {}; above what luck gives the best of \
-         {sets} sets: {}",
+         {}: {}",
         chance(best.inference.probabilistic_sharpe),
+        counted(found.sets.len(), "set"),
         chance(best.inference.deflated_sharpe),
     );
     let _ = writeln!(
