@@ -87,17 +87,23 @@ class Tools:
         own = () if command[:2] == ("strategies", "list") else ("--quiet", "--ledger", "none", "--cache", self.work / "cache")
         command = [str(part) for part in (self.program, *command, *own)]
         pinned = ["taskset", "-c", "0", *command] if cores == 1 else command
-        since = time.monotonic()
-        with tempfile.TemporaryFile() as said:
-            process = subprocess.Popen(pinned, stdout=subprocess.DEVNULL, stderr=said)
-            _, status, used = os.wait4(process.pid, 0)
-            wall = time.monotonic() - since
-            if status:
-                said.seek(0)
-                sys.exit(f"error: {' '.join(command)}\n{said.read().decode()[-2000:]}")
-        process.returncode = 0
-        seconds = used.ru_utime + used.ru_stime if cores == 1 else wall
-        return {"seconds": seconds, "wall": wall, "memory_mb": used.ru_maxrss / 1000}
+        done = subprocess.run([sys.executable, "-c", USED, *pinned], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            sys.exit(f"error: {' '.join(command)}\n{done.stderr[-2000:]}")
+        cpu, wall, kilobytes = map(float, done.stdout.split())
+        return {"seconds": cpu if cores == 1 else wall, "wall": wall, "memory_mb": kilobytes / 1000}
+
+
+# A process of its own, for the most memory that a command uses is at least what its parent has when it is started.
+USED = """
+import os, subprocess, sys, time
+since = time.monotonic()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(process.pid, 0)
+wall = time.monotonic() - since
+print(used.ru_utime + used.ru_stime, wall, used.ru_maxrss)
+sys.exit(1 if status else 0)
+"""
 
 
 def memory_of(pid):

@@ -168,15 +168,14 @@ def strategies(t):
     names = ["rsi", "macd", "bollinger", "momentum", "mean_reversion"]
     flags = ["strategies", "run", "--data", days(t), *DEFAULT, *period_of(t), "--output", t.work / "strategies"]
     seconds = [t.whole(*flags, "--strategies", *some, "--threads", 1)["seconds"] for some in (names[:1], names)]
-    bars = (t.work / "strategies").rglob("portfolio*.csv")
-    rows = next(bars).read_text().count("\n") - 1
-    return 1e9 * (seconds[1] - seconds[0]) / (rows * len(STOCKS) * (len(names) - 1))
+    stock_bars = (t.work / "strategies/signals.csv").read_text().count("\n") - 1
+    return 1e9 * (seconds[1] - seconds[0]) / (stock_bars * (len(names) - 1))
 
 
 def other_features(t):
     """As a cold panel, but the bars were read before with other features."""
     panel(t)
-    return t.ours("panel", t.work / "cache", days(t), *DEFAULT, *period_of(t), *sets(features__rsi=21))["value"]
+    return t.ours("panel", t.work / "cache", days(t), *DEFAULT, *period_of(t), *sets(features__rsi_bars=21))["value"]
 
 
 def jax(*options):
