@@ -244,27 +244,27 @@ check_slurm-limit() {
   note "stopped and requeued after $since s of a limit of 60 s"
 }
 
-check_slurm-requeue() {
-  local job log folder since
-  submit
-  on 1 "scontrol requeue $job"
-  since=$SECONDS
-  wait_for 60 "no model" test -s "$folder/trained_model.pth"
+leaves_model_and_goes_on() { # SECONDS: of the job that `submit` started, the longest until its model is there
+  local since=$SECONDS
+  wait_for "$1" "no model" test -s "$folder/trained_model.pth"
   since=$((SECONDS - since))
   goes_on
   note "its model was there after $since s"
 }
 
+check_slurm-requeue() {
+  local job log folder
+  submit
+  on 1 "scontrol requeue $job"
+  leaves_model_and_goes_on 60
+}
+
 # A job of a partition with a higher priority takes both nodes for some seconds.
 check_slurm-preempt() {
-  local job log folder since
+  local job log folder
   submit
   on 1 "sbatch --quiet --partition=high --nodes=2 --exclusive --output=/dev/null --wrap 'sleep 5'"
-  since=$SECONDS
-  wait_for 90 "no model" test -s "$folder/trained_model.pth"
-  since=$((SECONDS - since))
-  goes_on
-  note "its model was there after $since s"
+  leaves_model_and_goes_on 90
 }
 
 check_slurm-cancel() {

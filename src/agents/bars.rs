@@ -19,7 +19,7 @@ use crate::market::options::{LoadOptions, LoadReport, doubts};
 use crate::market::panel::{Grid, MarketView, NO_BAR, Panel, PanelData, align};
 use crate::market::{Bar, BarSeries, MarketData, Period, Symbol};
 use crate::source::{self, DataSource, fingerprint, load_bars};
-use crate::train::dataset::common_bar_minutes;
+use crate::train::loading::common_bar_minutes;
 use crate::train::panel_cache::{prune, readable};
 
 /// Part of every file's name; to be raised when the same bars would produce a different file.

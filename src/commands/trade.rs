@@ -271,9 +271,9 @@ impl Session<'_> {
 fn write_out(lines: &str) -> Result<()> {
     let mut stdout = std::io::stdout();
     match stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).with_context(|| {
-            format!("standard output: cannot be written; the orders are in {ORDER_LOG}")
-        }),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow!("standard output: {error}; the orders are in {ORDER_LOG}"))
+        }
         _ => Ok(()),
     }
 }

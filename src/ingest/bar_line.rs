@@ -101,8 +101,10 @@ impl BarLine {
     ///
     /// Errors: it is no JSON of a bar, its time cannot be read, or a price or volume is none.
     pub(crate) fn parse(text: &str) -> Result<BarLine, MarketError> {
-        let written: Written = serde_json::from_str(text)
-            .map_err(|e| wrong(e.to_string(), "see dqn-trader strategies stream --help"))?;
+        let written: Written = serde_json::from_str(text).map_err(|e| {
+            let what = e.to_string().replace(" at line 1 column", " at column");
+            wrong(what, "see dqn-trader strategies stream --help")
+        })?;
         let end_s = end_of(&written.timestamp)?;
         let bars = written.prices()?.into_iter().map(|(symbol, prices)| {
             let bar = sound(&symbol, end_s, &prices)?;

@@ -79,7 +79,7 @@ pub trait Engine: Send + Sync {
         for (slots, out) in slots.iter().zip(out) {
             let places: Vec<usize> = slots.iter().map(|&symbol| bars.place(symbol)).collect();
             seen.clear();
-            for row in bars.market.chunks_exact(of_row) {
+            for row in bars.market.chunks_exact(of_row.max(1)) {
                 places.iter().for_each(|place| seen.extend(&row[place * width..][..width]));
             }
             self.values(slots, &seen, out);

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use chrono::{Days, NaiveDate, Utc};
 
 use super::journal::Kept;
@@ -21,7 +21,7 @@ use crate::market::clean::{Convention, SeriesTail};
 use crate::market::load::load_tail;
 use crate::market::options::{LabelOrigin, LoadOptions, LoadReport};
 use crate::market::store::{DayFile, Store};
-use crate::market::{BarSeries, MarketError, Period, Symbol};
+use crate::market::{Bar, BarSeries, MarketError, Period, Symbol};
 use crate::source::{DataSource, load_bars};
 use crate::train::warmup::Warmup;
 
@@ -279,6 +279,13 @@ impl Feed for StoreFeed {
             let now = Instant::now();
             // Nothing is decided before the bars of all stocks were read once.
             let are_known = self.stocks.iter().all(|stock| stock.is_known);
+            if are_known && self.stocks.iter().all(|stock| stock.files.is_empty()) {
+                // The last bars of an account that goes on came from there.
+                bail!(
+                    "{}: no day files of the model's stocks; check --data",
+                    self.watch.store.place()
+                );
+            }
             if are_known && (!self.bars.is_empty() || is_over) {
                 return Ok(Batch { bars: std::mem::take(&mut self.bars), is_over });
             }
@@ -408,8 +415,8 @@ fn bars_of(
         let stock = stock.with_context(|| {
             format!("{} is not among the model's stocks; leave it out", of.symbol)
         })?;
-        check.check(stock, &of.symbol, of.bar.end_s)?;
-        Ok(NewBar { stock, bar: of.bar, extras: of.extras(columns)? })
+        let end_s = check.check(stock, &of.symbol, of.bar.end_s)?;
+        Ok(NewBar { stock, bar: Bar { end_s, ..of.bar }, extras: of.extras(columns)? })
     };
     line.bars.iter().map(&mut bar).collect()
 }

@@ -1,11 +1,11 @@
 //! Lines of bars that cannot be what a model was trained on.
 
 use anyhow::{Result, bail};
-use chrono::Utc;
+use chrono::{NaiveDate, Utc};
 
 use crate::config::RunConfig;
 use crate::market::Symbol;
-use crate::market::calendar::{Calendar, iso_market_time, market_date};
+use crate::market::calendar::{Calendar, Session, iso_market_time, market_date};
 
 /// The hours and the length that a model's bars have.
 pub(crate) struct LineCheck {
@@ -27,16 +27,18 @@ impl LineCheck {
         }
     }
 
-    /// Checks the next bar of a stock, which may repeat earlier ones.
+    /// Checks the next bar of a stock, which may repeat earlier ones. Returns when it ends: where days
+    /// are whole, midnight is a second earlier, as for bars of a store, so that a day's last bar is of
+    /// its date.
     ///
     /// Errors: it ends outside the hours of the model's market, in the future, or too soon after the
     /// bar before.
-    pub(crate) fn check(&mut self, stock: usize, symbol: &Symbol, end_s: i64) -> Result<()> {
-        let (time, date) = (iso_market_time(end_s), market_date(end_s));
-        let hours = match self.extended_hours {
-            true => self.calendar.extended_session(date),
-            false => self.calendar.usual_session(date),
-        };
+    pub(crate) fn check(&mut self, stock: usize, symbol: &Symbol, end_s: i64) -> Result<i64> {
+        let time = iso_market_time(end_s);
+        let before = self.hours(market_date(end_s - 1));
+        let end_s = if before.close_s + 1 == end_s { before.close_s } else { end_s };
+        let date = market_date(end_s);
+        let hours = self.hours(date);
         if end_s <= hours.open_s || end_s > hours.close_s {
             bail!(
                 "{symbol}: {time} is outside the hours of the model's bars, {} to {}; a timestamp is \
@@ -63,7 +65,14 @@ impl LineCheck {
             );
         }
         self.last_s[stock] = self.last_s[stock].max(end_s);
-        Ok(())
+        Ok(end_s)
+    }
+
+    fn hours(&self, date: NaiveDate) -> Session {
+        match self.extended_hours {
+            true => self.calendar.extended_session(date),
+            false => self.calendar.usual_session(date),
+        }
     }
 }
 
@@ -84,7 +93,7 @@ mod tests {
         let symbol: Symbol = "AAA".parse().unwrap();
         let config = RunConfig { stocks: vec![symbol.clone()], ..RunConfig::default() };
         let mut check = LineCheck::new(&config, minutes);
-        ends.iter().try_for_each(|end| check.check(0, &symbol, read_text(end).unwrap()))
+        ends.iter().try_for_each(|end| check.check(0, &symbol, read_text(end).unwrap()).map(drop))
     }
 
     #[test]
@@ -106,6 +115,23 @@ mod tests {
         ] {
             assert!(checked(minutes, ends).is_ok(), "{ends:?}");
         }
+    }
+
+    #[test]
+    fn a_day_that_is_whole_ends_a_second_before_midnight() {
+        let symbol: Symbol = "AAA".parse().unwrap();
+        let mut config = RunConfig { stocks: vec![symbol.clone()], ..RunConfig::default() };
+        config.data.extended_hours = true;
+        config.data.calendar = Calendar::Always;
+        let mut check = LineCheck::new(&config, 60);
+        // Dates are New York's in this process.
+        let ends = [3, 4, 5, 6].map(|hour| format!("2020-03-03T0{hour}:00:00Z"));
+        let ends = ends.map(|end| read_text(&end).unwrap());
+        let calendar = Calendar::Always.extended_session("2020-03-02".parse().unwrap());
+        let found = ends.map(|end_s| check.check(0, &symbol, end_s).unwrap());
+        let expected =
+            ends.map(|end_s| if end_s == calendar.close_s + 1 { end_s - 1 } else { end_s });
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use anyhow::Result;
 use rand::seq::SliceRandom;
 
 use super::dataset::PreparedData;
+use super::peer_view::rows_for;
 use crate::comm::{Comm, MessageStamp, Ranks, Tag};
 use crate::compute::threads::run_parallel;
 use crate::market::panel::Panel;
@@ -18,7 +19,7 @@ use crate::rl::network::NetworkShape;
 use crate::rl::permuted::PermutedInputs;
 use crate::rl::rng::{Purpose, stream};
 
-/// Bars that are looked at, evenly spread.
+/// Bars that are looked at, evenly spread; fewer where there are many stocks.
 const ROWS: usize = 240;
 /// Stretches of these bars whose means tell how sure a figure is.
 const BLOCKS: usize = 12;
@@ -69,7 +70,7 @@ pub(crate) fn gather(
 ) -> Result<Vec<FeatureImportance>> {
     let names = eval.panel.feature_names();
     let stocks = policy.shape.stocks;
-    let rows = sampled_rows(eval);
+    let rows = sampled_rows(eval, stocks);
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -106,9 +107,9 @@ pub(crate) fn gather(
 }
 
 /// Bars of the evaluation whose return from the next open to the one after is known.
-fn sampled_rows(eval: &PreparedData) -> Vec<u32> {
+fn sampled_rows(eval: &PreparedData, stocks: usize) -> Vec<u32> {
     let rows = eval.note.rows.start..eval.note.rows.end.saturating_sub(2);
-    let stride = rows.len().div_ceil(ROWS).max(1);
+    let stride = rows.len().div_ceil(rows_for(ROWS, stocks)).max(1);
     rows.step_by(stride).map(|row| row as u32).collect()
 }
 

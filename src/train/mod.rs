@@ -33,6 +33,7 @@ pub(crate) mod feature_sheet;
 pub mod importance;
 mod initial;
 pub(crate) mod load_message;
+pub(crate) mod loading;
 pub(crate) mod lockstep;
 pub mod model;
 mod modes;

@@ -21,6 +21,16 @@ pub(crate) struct Sampling {
     pub(crate) most: usize,
 }
 
+/// With more stocks than this, fewer rows of each are looked at, and the time does not grow further.
+const MANY_STOCKS: usize = 20;
+/// Rows from which a mean says something.
+const FEW_ROWS: usize = 24;
+
+/// How many of `most` rows are looked at for each of so many stocks.
+pub(super) fn rows_for(most: usize, stocks: usize) -> usize {
+    (most * MANY_STOCKS / stocks.max(MANY_STOCKS)).max(most.min(FEW_ROWS))
+}
+
 impl Sampling {
     /// As many rows as say enough of a whole period.
     pub(crate) fn of_period(data: &PreparedData) -> Sampling {
@@ -56,7 +66,7 @@ impl PeerView {
         if per_stock == 0 || !shape.config.attention {
             return Ok(view);
         }
-        let stride = rows.len().div_ceil(most);
+        let stride = rows.len().div_ceil(rows_for(most, stocks));
         let sampled: Vec<u32> = rows.step_by(stride).map(|row| row as u32).collect();
         let mut mine = Vec::new();
         let engine = engine(shape, weights, Device::Cpu)?;
@@ -84,5 +94,17 @@ impl PeerView {
             }
         }
         Ok(view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_stocks_have_fewer_rows_each() {
+        let found = [1, 20, 40, 500, 5_000].map(|stocks| rows_for(1_024, stocks));
+        assert_eq!(found, [1_024, 1_024, 512, 40, 24]);
+        assert_eq!(rows_for(10, 500), 10);
     }
 }

@@ -321,6 +321,11 @@ fn a_doubtful_bar_is_named_when_it_comes() {
     let summary = place.text("doubtful/summary.json");
     assert!(summary.contains("AAA: wick: 2018-06-13T12:30:00-04:00: high "), "{summary}");
 
+    // Another folder, in which there is nothing, by mistake.
+    std::fs::create_dir(place.path("nothing")).unwrap();
+    let args = trade("nothing", "doubtful", &["--once"]);
+    refused(&mut place.program(&args), &["nothing", "no day files", "--data"]);
+
     // Lines that are no bars of the model's hours or length.
     for (timestamp, words) in [
         ("2018-06-13T09:30:00-04:00", "outside the hours"),

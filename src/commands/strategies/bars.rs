@@ -16,7 +16,7 @@ use crate::market::{BarSeries, MarketData, Symbol};
 use crate::report::Progress;
 use crate::report::ledger::Ledger;
 use crate::source::{DataSource, load_bars};
-use crate::train::dataset::common_bar_minutes;
+use crate::train::loading::common_bar_minutes;
 
 /// What is the same for all strategies of a command, on every rank.
 pub(crate) struct StrategyMarket {
