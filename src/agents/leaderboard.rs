@@ -209,7 +209,7 @@ mod tests {
             agent("first", AgentExit::Done, 0.1),
         ];
         let benchmark = Some(figures(0.2, None));
-        let report = AgentsReport { agents, benchmark, stopped: false, page: None };
+        let report = AgentsReport { agents, benchmark, stopped: false, written: Vec::new() };
         #[rustfmt::skip]
         let expected = "           \
             kind      return  Sharpe       interval  max DD  trades   cost

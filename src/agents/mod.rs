@@ -104,8 +104,8 @@ pub struct AgentsReport {
     /// The run was stopped, so some agents may not have finished.
     pub stopped: bool,
     /// Where `report.html` stands; None without an agent that succeeded, and in the process of a
-    /// single agent of several.
-    pub page: Option<PathBuf>,
+    /// Files on all agents together, or on the only one: the page and the trades.
+    pub written: Vec<PathBuf>,
 }
 
 /// How one agent's run ended, and what it earned.
@@ -127,7 +127,7 @@ impl AgentsReport {
             metrics: None,
         };
         let agents = config.models.iter().map(one).collect();
-        AgentsReport { agents, benchmark: None, stopped: true, page: None }
+        AgentsReport { agents, benchmark: None, stopped: true, written: Vec::new() }
     }
 
     /// Whether all agents succeeded.
@@ -183,7 +183,7 @@ impl Runner {
             (Some(_), [model]) => agent::folder(&config, model),
             _ => config.log_path.clone(),
         };
-        report.page = page::write(&config, &AgentBars::open(&bars)?, &report, &folder)?;
+        report.written = page::write(&config, &AgentBars::open(&bars)?, &report, &folder)?;
         Ok(report)
     }
 
@@ -275,7 +275,7 @@ impl Runner {
         let stopped = ended == AgentExit::Stopped;
         let agents = vec![AgentReport { model: model.clone(), ended, metrics }];
         let benchmark = benchmark(config, &bars, &agents, !is_child)?;
-        Ok(AgentsReport { agents, benchmark: Some(benchmark), stopped, page: None })
+        Ok(AgentsReport { agents, benchmark: Some(benchmark), stopped, written: Vec::new() })
     }
 
     /// Runs each model in its own process.
@@ -303,7 +303,12 @@ impl Runner {
         };
         let agents: Vec<_> = config.models.iter().zip(ended).map(report).collect();
         let benchmark = benchmark(config, &AgentBars::open(bars)?, &agents, true)?;
-        Ok(AgentsReport { agents, benchmark: Some(benchmark), stopped: stop(), page: None })
+        Ok(AgentsReport {
+            agents,
+            benchmark: Some(benchmark),
+            stopped: stop(),
+            written: Vec::new(),
+        })
     }
 
     /// The command that executes the program for one agent.

@@ -13,7 +13,8 @@ use crate::report::accounts::{AccountOnPage, AccountsReport};
 use crate::report::format::growth;
 use crate::wording::counted;
 
-/// Writes `report.html` into `folder` and returns its path; None if no agent has succeeded.
+/// Writes `report.html` and `trades.csv` into `folder` and returns their paths; none if no agent has
+/// succeeded.
 ///
 /// Errors: a position file or the folder cannot be read or written.
 pub(crate) fn write(
@@ -21,7 +22,7 @@ pub(crate) fn write(
     bars: &AgentBars,
     report: &AgentsReport,
     folder: &Path,
-) -> Result<Option<PathBuf>> {
+) -> Result<Vec<PathBuf>> {
     let ranked = leaderboard::ranked(report);
     let done: Vec<_> = ranked.iter().filter(|agent| agent.metrics.is_some()).collect();
     let mut accounts: Vec<(&AgentReport, [BacktestRecord; 2])> = Vec::new();
@@ -30,7 +31,7 @@ pub(crate) fn write(
         accounts.push((done, metrics::accounts(config, bars, &records)?));
     }
     if accounts.is_empty() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let (head, rows) = leaderboard::page_table(report);
     let notices: Vec<String> = leaderboard::notices(report).into_iter().map(String::from).collect();
@@ -51,7 +52,7 @@ pub(crate) fn write(
         costs: metrics::costs(config),
         settings: String::new(),
     };
-    Ok(Some(page.write(&ResultsFolder::open(folder)?)?))
+    Ok(page.write(&ResultsFolder::open(folder)?)?.into())
 }
 
 fn on_page<'a>((agent, accounts): &'a (&AgentReport, [BacktestRecord; 2])) -> AccountOnPage<'a> {

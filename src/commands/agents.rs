@@ -65,9 +65,10 @@ pub(crate) fn agents(
 fn print_report(report: &AgentsReport, format: Format) -> Result<()> {
     say(&match format {
         Format::Table => {
-            let page =
-                report.page.as_ref().map(|page| format!("\nwritten:\n  {}\n", page.display()));
-            leaderboard::table(report) + &page.unwrap_or_default()
+            let paths = report.written.iter().map(|path| format!("  {}\n", path.display()));
+            let paths: String = paths.collect();
+            let head = if paths.is_empty() { "" } else { "\nwritten:\n" };
+            leaderboard::table(report) + head + &paths
         }
         Format::Json => {
             format!("{}\n", serde_json::to_string_pretty(&leaderboard::in_json(report))?)

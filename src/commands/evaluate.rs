@@ -14,7 +14,7 @@ use crate::portfolio::mandate::Mandate;
 use crate::report::folder::ResultsFolder;
 use crate::report::html::HtmlReport;
 use crate::report::summary::{trials_before, trials_of};
-use crate::report::trades::Trades;
+use crate::report::trades::{DecidedBy, Trades};
 use crate::report::{
     FolderLock, Progress, allocations_csv, importance, orders, portfolio_csv, table,
 };
@@ -45,7 +45,8 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let portfolio = folder.write_whole("portfolio.csv", csv.as_bytes())?;
     let allocations = allocations_csv::write(&folder, &config.stocks, &evaluated.allocations)?;
     let costs = Costs::new(&config.env);
-    let trades = Trades::new(&evaluated.record, &evaluated.allocations, &costs).write(&folder)?;
+    let decided_by = DecidedBy::Experts(&evaluated.allocations);
+    let trades = Trades::write(&[Trades::new(&evaluated.record, decided_by, &costs)], &folder)?;
     let relationships = relationships(&config.stocks, &run.model, &explanation);
     let relations = relationships.write(&folder)?;
     let influences = importance::write(&folder, &config.stocks, &explanation.importance)?;

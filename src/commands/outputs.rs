@@ -22,7 +22,7 @@ use crate::report::previous::PreviousRun;
 use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary, trials_before, trials_of};
 use crate::report::tensorboard::EventWriter;
-use crate::report::trades::Trades;
+use crate::report::trades::{DecidedBy, Trades};
 use crate::report::{ReportError, allocations_csv, importance, portfolio_csv, table};
 use crate::rl::policy;
 use crate::rl::rng::{Purpose, stream};
@@ -295,8 +295,10 @@ impl Outputs {
         {
             let notices = &summary.run.notices;
             let costs = Costs::new(&config.env);
-            let trades = Trades::new(&evaluated.record, &evaluated.allocations, &costs);
-            written.extend([folder.path(allocations_csv::NAME), trades.write(folder)?]);
+            let decided_by = DecidedBy::Experts(&evaluated.allocations);
+            let trades = Trades::new(&evaluated.record, decided_by, &costs);
+            let trades = Trades::write(&[trades], folder)?;
+            written.extend([folder.path(allocations_csv::NAME), trades]);
             let previous = PreviousRun::of(&config.output);
             let report = HtmlReport {
                 run: Some(&summary.run),

@@ -17,6 +17,7 @@ use crate::comm::Comm;
 use crate::comm::local::LocalComm;
 use crate::config::RunConfig;
 use crate::config::machine::{Machine, warning};
+use crate::eval::metrics::Metrics;
 use crate::market::calendar::{self, iso_utc, market_date};
 use crate::market::options::doubts;
 use crate::market::store::{Store, sha256_hex};
@@ -24,6 +25,7 @@ use crate::market::{Period, Symbol};
 use crate::report::folder::ResultsFolder;
 use crate::report::format::{amount, signed_percent};
 use crate::report::live::LiveView;
+use crate::report::run_explanation::RunExplanation;
 use crate::report::{FolderLock, Progress, orders};
 use crate::source::{self, DataSource, SYNTHETIC};
 use crate::trade::account::PaperAccount;
@@ -103,7 +105,9 @@ pub(crate) fn trade(args: &TradeArgs, global: &GlobalArgs, progress: Progress) -
     let opening = Opening::new(desk_digest(&run, args)?, start, &config.stocks, columns, labels);
     let patience = Patience { wait: Duration::from_secs(args.wait), in_order: args.is_stdin() };
     let (account, decided) = PaperAccount::open(&config.output, &opening, &run, patience, kept)?;
-    let outputs = Outputs::new(folder, &account, &decided)?;
+    let belief = run.model.belief.share;
+    let explanation = RunExplanation::read(&args.model, &config.stocks, belief);
+    let outputs = Outputs::new(folder, explanation, &account, &decided)?;
     let told = account.notices().len();
     if let Some(server) = &server {
         progress.line(&format!("the account is shown at http://{}/", server.address()));
@@ -292,6 +296,7 @@ fn summary(
         "last_bar": account.last_s().map(iso_utc),
         "eval": result.metrics,
         "benchmark": result.benchmark_metrics,
+        "dqn": account.desk().dqn().map(Metrics::from_record),
         "contributions": result.contributions,
         "orders_for_next_open": result.next_orders.len(),
         "notices": notices,

@@ -4,12 +4,11 @@
 use super::format::counted;
 use super::page::switched_figure;
 use super::plot::{EquityCurves, equity_svg};
-use super::trades::Trades;
+use super::trades::{DecidedBy, Trades};
 use super::{drawdowns, months};
 use crate::env::costs::Costs;
 use crate::eval::metrics::BacktestRecord;
 use crate::eval::trades::costs_paid;
-use crate::portfolio::allocation::Allocations;
 
 /// Prices that are drawn on a page.
 pub(super) const MAX_PRICES: usize = 12;
@@ -24,8 +23,7 @@ pub(super) struct Account<'a> {
     pub(super) benchmark: &'a BacktestRecord,
     /// The DQN alone.
     pub(super) dqn: Option<&'a BacktestRecord>,
-    /// Its decisions, where known.
-    pub(super) allocations: Option<&'a Allocations>,
+    pub(super) decided_by: DecidedBy<'a>,
     pub(super) costs: Costs,
 }
 
@@ -56,7 +54,8 @@ impl<'a> Account<'a> {
     }
 
     pub(super) fn activity(&self) -> String {
-        months::activity(self.record, self.benchmark, self.allocations, &self.costs)
+        let allocations = self.decided_by.allocations();
+        months::activity(self.record, self.benchmark, allocations, &self.costs)
     }
 
     pub(super) fn drawdowns(&self) -> String {
@@ -78,9 +77,6 @@ impl<'a> Account<'a> {
     }
 
     fn round_trips(&self) -> Trades<'a> {
-        match self.allocations {
-            Some(allocations) => Trades::new(self.record, allocations, &self.costs),
-            None => Trades::without_decisions(self.record, &self.costs),
-        }
+        Trades::new(self.record, self.decided_by, &self.costs)
     }
 }

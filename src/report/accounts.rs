@@ -11,6 +11,7 @@ use super::members::EnsembleMembers;
 use super::page::{escape, figure, page, table};
 use super::plot::compared_svg;
 use super::portfolio_csv::EquityRow;
+use super::trades::{DecidedBy, Trades};
 use crate::env::costs::Costs;
 use crate::eval::metrics::BacktestRecord;
 
@@ -52,8 +53,17 @@ pub(crate) struct AccountsReport<'a> {
 }
 
 impl AccountsReport<'_> {
-    pub(crate) fn write(&self, folder: &ResultsFolder) -> Result<PathBuf, ReportError> {
-        folder.write_whole(HtmlReport::NAME, self.page().as_bytes())
+    /// Writes the page, and the trades of all accounts.
+    pub(crate) fn write(&self, folder: &ResultsFolder) -> Result<[PathBuf; 2], ReportError> {
+        let owned = self
+            .accounts
+            .iter()
+            .map(|one| Trades::new(one.record, DecidedBy::Owner(&one.name), &self.costs));
+        let trades: Vec<Trades<'_>> = owned.collect();
+        Ok([
+            Trades::write(&trades, folder)?,
+            folder.write_whole(HtmlReport::NAME, self.page().as_bytes())?,
+        ])
     }
 
     fn page(&self) -> String {
@@ -117,7 +127,7 @@ impl AccountsReport<'_> {
             record: one.record,
             benchmark: one.benchmark,
             dqn: None,
-            allocations: None,
+            decided_by: DecidedBy::Owner(&one.name),
             costs: self.costs,
         };
         let sections = [

@@ -18,17 +18,15 @@ use super::account::{Account, MAX_PRICES};
 use super::folder::{ReportError, ResultsFolder};
 use super::format::{counted, duration, minus};
 use super::metrics_log::MetricsLine;
-use super::page::{columns, escape, figure, names, page, small_figure};
-use super::plot::{heat_map_svg, learning_svg, smoothing};
+use super::page::{columns, escape, figure, names, page};
+use super::plot::{learning_svg, smoothing};
 use super::previous::PreviousRun;
 use super::relationships::Relationships;
 use super::significance;
 use super::summary::RunSummary;
+use super::trades::DecidedBy;
 use super::verdict::verdict;
-use super::{comparison, experts, figures, importance, orders, parts, quarters, settings};
-
-/// The relationships of more stocks than this would be too fine to see and too many to load.
-const MAX_MAPPED: usize = 60;
+use super::{comparison, experts, figures, importance, orders, parts, relation_maps, settings};
 
 /// All that the page shows.
 #[derive(Clone, Copy)]
@@ -113,7 +111,7 @@ impl<'a> HtmlReport<'a> {
             record: self.record,
             benchmark: self.held,
             dqn: self.dqn,
-            allocations: Some(self.allocations),
+            decided_by: DecidedBy::Experts(self.allocations),
             costs: Costs::new(&self.config.env),
         };
         let sections = [
@@ -133,7 +131,10 @@ impl<'a> HtmlReport<'a> {
             columns([account.drawdowns(), account.trades()]),
             account.prices(MAX_PRICES),
             importance::section(&self.config.stocks, self.importance, self.belief),
-            self.relations(),
+            self.relationships.map_or(String::new(), |found| {
+                let tests = self.run.map_or(String::new(), |run| run.pair_tests.sentence());
+                relation_maps::section(found, &tests)
+            }),
             self.learning(),
             self.previous.map_or(String::new(), |previous| {
                 previous.section(self.config, self.eval, self.inference)
@@ -180,64 +181,6 @@ impl<'a> HtmlReport<'a> {
         let svg = |screen| learning_svg(self.lines, screen);
         format!("<h2>Learning</h2>\n{}", figure("", label, &caption, svg))
     }
-
-    fn relations(&self) -> String {
-        let Some(relationships) = self.relationships.filter(|found| found.stocks.len() > 1) else {
-            return String::new();
-        };
-        let Relationships { stocks, influence, correlation, .. } = relationships;
-        let shown = stocks.len().min(MAX_MAPPED);
-        let map = |matrix: &[Vec<Option<f64>>], full: f64| {
-            let rows: Vec<_> = matrix[..shown].iter().map(|row| row[..shown].to_vec()).collect();
-            heat_map_svg(&stocks[..shown], &rows, full)
-        };
-        let rest = if shown < stocks.len() {
-            format!("<p>The first {shown} stocks; relationships.csv has all.</p>\n")
-        } else {
-            String::new()
-        };
-        let maps = [
-            small_figure(
-                "Influence",
-                "Influence of each peer on the decisions for each stock",
-                "By how much the column's stock moves what is decided for the row's: mean change of \
-                 the value of being long over short without it, basis points per bar. Deepest from \
-                 5 on.",
-                &map(&in_basis_points(influence), FULL_INFLUENCE_BPS),
-            ),
-            small_figure(
-                "Correlation",
-                "Correlation of the returns of each pair of stocks",
-                "Of bar returns over the training period; negative values have the other hue. \
-                 Deepest at 1 and -1.",
-                &map(&without_diagonal(correlation), 1.0),
-            ),
-        ];
-        let maps = maps.concat();
-        let tests = self.run.map_or(String::new(), |run| run.pair_tests.sentence());
-        format!(
-            "<h2>Relationships</h2>\n{rest}<div class=\"pair\">\n{maps}</div>\n{}\
-             <p class=\"explained\">{tests}</p>\n",
-            quarters::section(relationships)
-        )
-    }
-}
-
-/// Influence from which on a cell has the deepest shade, in every report.
-const FULL_INFLUENCE_BPS: f64 = 5.0;
-
-fn in_basis_points(matrix: &[Vec<Option<f64>>]) -> Vec<Vec<Option<f64>>> {
-    let of_row = |row: &Vec<Option<f64>>| row.iter().map(|v| v.map(|v| 1e4 * v)).collect();
-    matrix.iter().map(of_row).collect()
-}
-
-/// A stock's correlation with itself says nothing and would outshine the others.
-fn without_diagonal(matrix: &[Vec<Option<f64>>]) -> Vec<Vec<Option<f64>>> {
-    let mut matrix = matrix.to_vec();
-    for (i, row) in matrix.iter_mut().enumerate() {
-        row[i] = None;
-    }
-    matrix
 }
 
 #[cfg(test)]

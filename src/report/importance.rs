@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use super::csv_text::{csv_number, csv_rows};
 use super::folder::{ReportError, ResultsFolder};
 use super::format::ratio;
 use super::page::table;
@@ -23,12 +24,12 @@ pub(crate) fn write(
     folder.write_whole(NAME, csv(stocks, found).as_bytes())
 }
 
+const HEADER: &str = "stock,feature,of,moved_bps,moved_low_bps,moved_high_bps,earned_bps,\
+                      earned_low_bps,earned_high_bps\n";
+
 /// One row per stock, feature, and whose it is; by stock, then by falling movement.
 fn csv(stocks: &[Symbol], found: &[FeatureImportance]) -> String {
-    let mut text = String::from(
-        "stock,feature,of,moved_bps,moved_low_bps,moved_high_bps,earned_bps,earned_low_bps,\
-         earned_high_bps\n",
-    );
+    let mut text = String::from(HEADER);
     for one in ranked(found) {
         // Writing to a String does not fail.
         let _ = write!(text, "{},{},{}", stocks[one.stock], one.feature, whose(one));
@@ -42,6 +43,26 @@ fn csv(stocks: &[Symbol], found: &[FeatureImportance]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// What [`write`] wrote; None if it is not that of these stocks.
+pub(super) fn parse(text: &str, stocks: &[Symbol]) -> Option<Vec<FeatureImportance>> {
+    let mean = |cells: &[&str]| {
+        let [value, low, high] =
+            [csv_number(cells[0])?, csv_number(cells[1])?, csv_number(cells[2])?]
+                .map(|number| number.map(|number| 1e-4 * number));
+        Some(BlockMean { value: value?, interval: low.zip(high).map(|(low, high)| [low, high]) })
+    };
+    let row = |cells: &Vec<&str>| {
+        Some(FeatureImportance {
+            stock: stocks.iter().position(|stock| stock.as_str() == cells[0])?,
+            feature: cells[1].into(),
+            of_peers: cells[2] == "peers",
+            moved: mean(&cells[3..6])?,
+            earned: mean(&cells[6..])?,
+        })
+    };
+    csv_rows(text, HEADER)?.iter().map(row).collect()
 }
 
 /// The report's section; `share` is how far the network is believed. Empty if nothing was measured.

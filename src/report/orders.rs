@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::folder::{ReportError, ResultsFolder};
+use super::format::amount;
 use super::page::table;
 use super::portfolio_csv::{push_number, time_and_date};
 use crate::eval::metrics::BacktestRecord;
@@ -53,12 +54,12 @@ pub(crate) fn lines(stocks: &[Symbol], orders: &[NextOrder]) -> String {
     }
     let line = |order: &NextOrder| {
         format!(
-            "next open: {} {:.2} {} at about {:.4}, then {:.2} held\n",
+            "next open: {} {} {} at about {:.4}, then {} held\n",
             side(order),
-            order.shares.abs(),
+            amount(order.shares.abs()),
             stocks[order.stock],
             order.reference_price,
-            order.position_after,
+            amount(order.position_after),
         )
     };
     orders.iter().map(line).chain(["These orders are sent nowhere.\n".into()]).collect()
@@ -77,16 +78,17 @@ pub(super) fn section(record: &BacktestRecord, orders: &[NextOrder]) -> String {
         if held[stock] == 0.0 && order.is_none() {
             return None;
         }
-        let shares = order
-            .map_or("nothing".into(), |order| format!("{} {:.2}", side(order), order.shares.abs()));
+        let shares = order.map_or("nothing".into(), |order| {
+            format!("{} {}", side(order), amount(order.shares.abs()))
+        });
         let after = order.map_or(held[stock], |order| order.position_after);
         let reason = order.and_then(|order| order.reason).map_or("-", |reason| reason.words());
         Some(vec![
             record.stocks[stock].to_string(),
-            format!("{:.2}", held[stock]),
+            amount(held[stock]),
             format!("{:.4}", prices[stock]),
             shares,
-            format!("{after:.2}"),
+            amount(after),
             reason.into(),
         ])
     };

@@ -7,9 +7,12 @@ use super::folder::{ReportError, ResultsFolder};
 use super::format::{minus, signed_percent};
 use super::html::HtmlReport;
 use super::page::{columns, escape, names, page};
+use super::run_explanation::RunExplanation;
+use super::trades::DecidedBy;
 use super::{experts, figures, orders, settings};
 use crate::config::RunConfig;
 use crate::env::costs::Costs;
+use crate::eval::metrics::BacktestRecord;
 use crate::market::calendar::market_date;
 use crate::train::evaluation::EvaluationResult;
 
@@ -17,6 +20,9 @@ use crate::train::evaluation::EvaluationResult;
 pub(crate) struct PaperReport<'a> {
     pub(crate) config: &'a RunConfig,
     pub(crate) result: &'a EvaluationResult,
+    /// The account of the DQN alone.
+    pub(crate) dqn: Option<&'a BacktestRecord>,
+    pub(crate) explanation: &'a RunExplanation,
     /// What a reader must know before believing a figure.
     pub(crate) notices: &'a [&'a String],
 }
@@ -33,8 +39,8 @@ impl PaperReport<'_> {
             id: "equity",
             record,
             benchmark,
-            dqn: None,
-            allocations: Some(allocations),
+            dqn: self.dqn,
+            decided_by: DecidedBy::Experts(allocations),
             costs: Costs::new(&config.env),
         };
         let sections = [
@@ -47,6 +53,7 @@ impl PaperReport<'_> {
             account.activity(),
             columns([account.drawdowns(), account.trades()]),
             account.prices(MAX_PRICES),
+            self.explanation.sections(&config.stocks),
             settings::section(config),
         ];
         page(&format!("{} on paper", names(&config.stocks)), &sections.concat())

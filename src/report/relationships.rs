@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::features::relations::QuarterRelation;
 use crate::market::Symbol;
 
+use super::csv_text::{csv_number, csv_rows};
 use super::folder::{ReportError, ResultsFolder};
 
 /// The learned graph and the measured one, all `[stock][peer]`.
@@ -26,6 +27,9 @@ pub(crate) struct Relationships {
     pub(crate) quarters: Vec<QuarterRelation>,
 }
 
+const HEADER: &str = "stock,peer,influence_bps,attention,correlation,lead_lag\n";
+const QUARTERS_HEADER: &str = "quarter,stock,peer,influence_bps,attention,correlation,lead_lag\n";
+
 impl Relationships {
     pub(crate) const NAME: &str = "relationships.csv";
     pub(crate) const BY_QUARTER: &str = "relationships_by_quarter.csv";
@@ -38,10 +42,60 @@ impl Relationships {
         ])
     }
 
+    /// What [`Relationships::write`] wrote: both files. None if the first is not that of these stocks;
+    /// without quarters if the second is not. Nothing is known of a stock beside itself.
+    pub(super) fn parse(stocks: &[Symbol], graph: &str, quarters: &str) -> Option<Relationships> {
+        let place = |name: &str| stocks.iter().position(|stock| stock.as_str() == name);
+        let four = |cells: &[&str]| {
+            Some([
+                csv_number(cells[0])?,
+                csv_number(cells[1])?,
+                csv_number(cells[2])?,
+                csv_number(cells[3])?,
+            ])
+        };
+        let in_return = |bps: Option<f64>| bps.map(|bps| 1e-4 * bps);
+        let unknown = vec![vec![None; stocks.len()]; stocks.len()];
+        let mut matrices = [(); 4].map(|()| unknown.clone());
+        let rows = csv_rows(graph, HEADER)?;
+        if rows.len() != stocks.len() * stocks.len().saturating_sub(1) {
+            return None;
+        }
+        for row in rows {
+            let (stock, peer) = (place(row[0])?, place(row[1])?);
+            for (matrix, value) in matrices.iter_mut().zip(four(&row[2..])?) {
+                matrix[stock][peer] = value;
+            }
+        }
+        let quarter = |row: &Vec<&str>| {
+            let [influence, attention, correlation, lead_lag] = four(&row[3..])?;
+            Some(QuarterRelation {
+                quarter: row[0].into(),
+                stock: place(row[1])?,
+                peer: place(row[2])?,
+                influence: in_return(influence),
+                attention,
+                correlation,
+                lead_lag,
+            })
+        };
+        let over_time = csv_rows(quarters, QUARTERS_HEADER);
+        let over_time = over_time.and_then(|rows| rows.iter().map(quarter).collect());
+        let [influence, attention, correlation, lead_lag] = matrices;
+        let by_row = |row: Vec<Option<f64>>| row.into_iter().map(in_return).collect();
+        Some(Relationships {
+            stocks: stocks.to_vec(),
+            influence: influence.into_iter().map(by_row).collect(),
+            attention,
+            correlation,
+            lead_lag,
+            quarters: over_time.unwrap_or_default(),
+        })
+    }
+
     /// One row per quarter, stock and peer, in the order of [`Relationships::quarters`].
     fn by_quarter(&self) -> String {
-        let mut text =
-            String::from("quarter,stock,peer,influence_bps,attention,correlation,lead_lag\n");
+        let mut text = String::from(QUARTERS_HEADER);
         for of in &self.quarters {
             let cell = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
             // Writing to a String does not fail.
@@ -63,7 +117,7 @@ impl Relationships {
     /// One row per ordered pair of different stocks, by falling influence, then in the order of the
     /// stocks and of the peers. Undefined values are empty, and last.
     pub(crate) fn csv(&self) -> String {
-        let mut text = String::from("stock,peer,influence_bps,attention,correlation,lead_lag\n");
+        let mut text = String::from(HEADER);
         for (i, j) in self.ranked() {
             let cell = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
             // Writing to a String does not fail.

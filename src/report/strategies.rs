@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use super::csv_text::csv_cell;
 use super::format::{count, counted, growth, percent, ratio, wrapped};
 use super::portfolio_csv::time_and_date;
 use super::significance;
@@ -124,7 +125,7 @@ pub(crate) fn signals_csv(
     let mut file = BufWriter::new(File::create(path)?);
     write!(file, "timestamp,date,stock,close")?;
     for (name, _) in all {
-        write!(file, ",{},{}", quoted(name), quoted(&format!("{name} confidence")))?;
+        write!(file, ",{},{}", csv_cell(name), csv_cell(&format!("{name} confidence")))?;
     }
     writeln!(file)?;
     for t in 0..data.rows() {
@@ -143,15 +144,6 @@ pub(crate) fn signals_csv(
         }
     }
     file.flush()
-}
-
-/// A user-defined name may contain anything.
-fn quoted(name: &str) -> String {
-    if name.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    } else {
-        name.into()
-    }
 }
 
 /// The result of a search: a line per fold, then the walk-forward result and the best set in

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::contributions::money;
+use super::csv_text::csv_cell;
 use super::folder::{ReportError, ResultsFolder};
 use super::format::{count, percent};
 use super::page::table;
@@ -21,41 +22,58 @@ pub(crate) const NAME: &str = "trades.csv";
 /// Of either kind in the report.
 const SHOWN: usize = 5;
 
+const HEADER: &str = "stock,side,entered,entered_date,left,left_date,bars,shares,entry_price,\
+                      exit_price,profit,expert\n";
+
+/// Who decided what an account trades.
+#[derive(Clone, Copy)]
+pub(crate) enum DecidedBy<'a> {
+    /// The experts of a desk.
+    Experts(&'a Allocations),
+    /// The strategy or agent of this name, to which the account belongs.
+    Owner(&'a str),
+}
+
+impl<'a> DecidedBy<'a> {
+    pub(super) fn allocations(self) -> Option<&'a Allocations> {
+        match self {
+            DecidedBy::Experts(allocations) => Some(allocations),
+            DecidedBy::Owner(_) => None,
+        }
+    }
+}
+
 /// Every round trip of an account, with who decided it.
 pub(crate) struct Trades<'a> {
     record: &'a BacktestRecord,
-    /// Its decisions, where known.
-    allocations: Option<&'a Allocations>,
+    decided_by: DecidedBy<'a>,
     /// In the order of their exits, those still open last.
     trips: Vec<RoundTrip>,
 }
 
 impl<'a> Trades<'a> {
-    /// `costs` and `allocations` are those of the record's evaluation.
+    /// `costs` and `decided_by` are those of the record's evaluation.
     pub(crate) fn new(
         record: &'a BacktestRecord,
-        allocations: &'a Allocations,
+        decided_by: DecidedBy<'a>,
         costs: &Costs,
     ) -> Trades<'a> {
-        Trades { allocations: Some(allocations), ..Trades::without_decisions(record, costs) }
+        Trades { record, decided_by, trips: round_trips(record, costs) }
     }
 
-    /// Of an account of which nobody knows who decided.
-    pub(crate) fn without_decisions(record: &'a BacktestRecord, costs: &Costs) -> Trades<'a> {
-        Trades { record, allocations: None, trips: round_trips(record, costs) }
+    /// Writes those of all accounts, one after the other, into one file.
+    pub(crate) fn write(
+        all: &[Trades<'_>],
+        folder: &ResultsFolder,
+    ) -> Result<PathBuf, ReportError> {
+        let rows: String = all.iter().map(Trades::rows).collect();
+        folder.write_whole(NAME, (String::from(HEADER) + &rows).as_bytes())
     }
 
-    pub(crate) fn write(&self, folder: &ResultsFolder) -> Result<PathBuf, ReportError> {
-        folder.write_whole(NAME, self.csv().as_bytes())
-    }
-
-    /// One row per round trip, in the order of exits; what concerns the exit is empty in those that
-    /// are open at the end.
-    fn csv(&self) -> String {
-        let mut text = String::from(
-            "stock,side,entered,entered_date,left,left_date,bars,shares,entry_price,exit_price,\
-             profit,expert\n",
-        );
+    /// One per round trip, in the order of exits; what concerns the exit is empty in those that are
+    /// open at the end.
+    fn rows(&self) -> String {
+        let mut text = String::new();
         let record = self.record;
         for trip in &self.trips {
             let symbol = &record.stocks[trip.stock];
@@ -66,7 +84,7 @@ impl<'a> Trades<'a> {
             push_number(&mut text, self.shares(trip));
             push_number(&mut text, self.open(trip.entered, trip.stock));
             push_number(&mut text, trip.left.map_or(f64::NAN, |row| self.open(row, trip.stock)));
-            let _ = writeln!(text, ",{:.2},{}", trip.profit, self.expert(trip));
+            let _ = writeln!(text, ",{:.2},{}", trip.profit, csv_cell(self.expert(trip)));
         }
         text
     }
@@ -80,6 +98,7 @@ impl<'a> Trades<'a> {
         ranked.sort_by(|a, b| a.profit.partial_cmp(&b.profit).unwrap_or(Ordering::Equal));
         let lost = ranked.iter().filter(|trip| trip.profit < 0.0).take(SHOWN);
         let won = ranked.iter().rev().filter(|trip| trip.profit > 0.0).take(SHOWN);
+        let names_experts = self.decided_by.allocations().is_some();
         let date = |row: usize| market_date(self.record.end_s[row]).to_string();
         let row = |trip: &&RoundTrip| {
             let mut cells = vec![
@@ -90,27 +109,24 @@ impl<'a> Trades<'a> {
                 count(self.bars(trip) as u64),
                 money(trip.profit),
             ];
-            cells.extend(self.allocations.map(|_| self.expert(trip).to_string()));
+            cells.extend(names_experts.then(|| self.expert(trip).to_string()));
             cells
         };
         let rows: Vec<Vec<String>> = lost.chain(won).map(row).collect();
         let mut head = vec!["", "side", "entered", "left", "bars", "profit"];
-        head.extend(self.allocations.map(|_| "expert"));
+        head.extend(names_experts.then_some("expert"));
         let head: Vec<String> = head.into_iter().map(String::from).collect();
         let wins = win_rate(&self.trips).map_or(String::new(), |rate| {
             format!(" {} of those that are over had a profit.", percent(rate))
         });
         let all = count(self.trips.len() as u64);
-        let (who, place) = match self.allocations {
-            Some(_) => (
-                " Expert: the one with the most weight when it was decided.",
-                format!(" All are in {NAME}."),
-            ),
-            None => ("", String::new()),
+        let who = match names_experts {
+            true => " Expert: the one with the most weight when it was decided.",
+            false => "",
         };
         format!(
             "<h2>Trades</h2>\n{}<p class=\"explained\">The round trips that lost and won most, of \
-             {all}, after costs.{wins}{who}{place}</p>\n",
+             {all}, after costs.{wins}{who} All are in {NAME}.</p>\n",
             table("Trades", &head, &rows)
         )
     }
@@ -139,10 +155,13 @@ impl<'a> Trades<'a> {
         values[row * self.record.stocks.len() + stock]
     }
 
-    /// The expert with the most weight at the decision, which is a bar before the fill.
+    /// Of several, the one with the most weight at the decision, which is a bar before the fill.
     fn expert(&self, trip: &RoundTrip) -> &'a str {
+        let allocations = match self.decided_by {
+            DecidedBy::Experts(allocations) => allocations,
+            DecidedBy::Owner(name) => return name,
+        };
         let decided_s = self.record.end_s[trip.entered.saturating_sub(1)];
-        let Some(allocations) = self.allocations else { return "" };
         let rows = &allocations.rows;
         let known = rows.partition_point(|row| row.end_s <= decided_s);
         let last = rows[..known].iter().rfind(|row| row.stock == trip.stock);
@@ -196,18 +215,29 @@ mod tests {
         let rows = vec![row(record.end_s[0], [0.6, 0.4]), row(record.end_s[1], [0.3, 0.7])];
         let allocations = Allocations::of_rows(vec!["Momentum".into(), "DQN".into()], rows);
         let costs = Costs { fee_bps: 100.0, slippage_bps: 0.0 };
-        let trades = Trades::new(&record, &allocations, &costs);
+        let trades = Trades::new(&record, DecidedBy::Experts(&allocations), &costs);
+        let folder = tempfile::tempdir().unwrap();
+        let written = |all: &[Trades<'_>]| {
+            let folder = ResultsFolder::open(folder.path()).unwrap();
+            std::fs::read_to_string(Trades::write(all, &folder).unwrap()).unwrap()
+        };
         let expected = "\
 stock,side,entered,entered_date,left,left_date,bars,shares,entry_price,exit_price,profit,expert
 A,long,2020-01-02T21:00:00Z,2020-01-02,2020-01-02T22:00:00Z,2020-01-02,1,2,10,11,1.58,Momentum
 A,short,2020-01-02T22:00:00Z,2020-01-02,,,1,1,11,,-1.11,DQN
 ";
-        assert_eq!(trades.csv(), expected);
+        assert_eq!(written(std::slice::from_ref(&trades)), expected);
+        let own = ["A, B", "C"].map(DecidedBy::Owner);
+        let of_two = own.map(|decided_by| Trades::new(&record, decided_by, &costs));
+        let rows = written(&of_two).replace(HEADER, "");
+        let experts: Vec<&str> =
+            rows.lines().map(|row| row.splitn(12, ',').last().unwrap()).collect();
+        assert_eq!(experts, ["\"A, B\"", "\"A, B\"", "C", "C"]);
         let section = trades.section();
         let places = ["−1", "+2", "100.0% of those that are over"].map(|text| section.find(text));
         assert!(places.iter().all(Option::is_some), "{section}");
         assert!(places[0] < places[1], "losses come first");
         let none = BacktestRecord { position: vec![0.0; 4], ..record.clone() };
-        assert_eq!(Trades::new(&none, &allocations, &costs).section(), "");
+        assert_eq!(Trades::new(&none, DecidedBy::Experts(&allocations), &costs).section(), "");
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct LiveDesk {
 
 struct OpenAccount {
     trader: Trader,
+    /// What the DQN would trade if it were alone.
+    dqn: BacktestAccount,
     benchmark: BuyAndHold,
     next_orders: Vec<NextOrder>,
 }
@@ -99,28 +101,30 @@ impl LiveDesk {
         let view = panel.view(t);
         let stocks = self.mandate.stocks.len();
         self.risk.observe(&view);
-        let plan = CapitalPlan::of(&self.risk, stocks, t + 1);
+        let plan = || CapitalPlan::of(&self.risk, stocks, t + 1);
         let rules = self.rules.as_mut().map(|rules| rules.at(&view)).transpose()?;
         let is_settled = (0..stocks).any(|stock| view.bar(stock).tradable);
         match &mut self.open {
             Some(open) => {
                 open.trader.advance(&view, &mut |_| {});
+                open.dqn.advance(&view);
                 open.benchmark.advance(&panel.view(t - 1), &view);
             }
             None if market_date(row.end_s) >= self.start && is_settled => {
-                let plan = CapitalPlan::of(&self.risk, stocks, t + 1);
                 let limits = &self.limits;
-                let account = BacktestAccount::start(&self.mandate, plan, &view, limits);
+                let account = || BacktestAccount::start(&self.mandate, plan(), &view, limits);
                 let meta = MetaPolicy::without_rows(&self.mandate)?;
                 let (terms, weights) = (&self.actors.terms, self.expert_weights.as_ref());
-                let trader = Trader::new(&self.mandate, account, meta, terms, weights);
+                let trader = Trader::new(&self.mandate, account(), meta, terms, weights);
                 let Mandate { stocks, env, .. } = &self.mandate;
                 let benchmark = BuyAndHold::start(stocks, &view, env);
-                self.open = Some(OpenAccount { trader, benchmark, next_orders: Vec::new() });
+                let (dqn, next_orders) = (account(), Vec::new());
+                self.open = Some(OpenAccount { trader, dqn, benchmark, next_orders });
             }
             None => return Ok(false),
         }
-        self.decide(&panel, t, plan, rules)?;
+        let plans = [plan(), plan()];
+        self.decide(&panel, t, plans, rules)?;
         Ok(true)
     }
 
@@ -128,7 +132,7 @@ impl LiveDesk {
         &mut self,
         panel: &Panel,
         t: usize,
-        plan: CapitalPlan,
+        [plan, of_dqn]: [CapitalPlan; 2],
         rules: Option<RulePositions>,
     ) -> Result<()> {
         let Actors { networks, agents, .. } = &mut self.actors;
@@ -145,6 +149,8 @@ impl LiveDesk {
         let open = self.open.as_mut().expect("opened before its first decision");
         open.trader.know(plan, rules);
         open.trader.decide(&view, |stock| &self.values[stock][..]);
+        open.dqn.know(of_dqn, None);
+        open.dqn.order(&view, open.trader.wanted());
         open.next_orders = open.trader.next_orders(&view);
         Ok(())
     }
@@ -168,9 +174,14 @@ impl LiveDesk {
         self.open.as_ref().map(|open| [open.trader.record(), open.benchmark.record()])
     }
 
+    /// The account of the DQN alone, bar by bar; None likewise.
+    pub(crate) fn dqn(&self) -> Option<&BacktestRecord> {
+        self.open.as_ref().map(|open| open.dqn.backtest().so_far())
+    }
+
     /// What came of it so far; None while the account is not open.
     pub(crate) fn so_far(&self) -> Option<EvaluationResult> {
-        let OpenAccount { trader, benchmark, next_orders } = self.open.as_ref()?;
+        let OpenAccount { trader, benchmark, next_orders, .. } = self.open.as_ref()?;
         let result = trader.so_far(&self.mandate, benchmark.record().clone());
         Some(EvaluationResult { next_orders: next_orders.clone(), ..result })
     }

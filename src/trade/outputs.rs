@@ -15,7 +15,8 @@ use crate::market::Symbol;
 use crate::market::calendar::{self, market_date};
 use crate::report::folder::ResultsFolder;
 use crate::report::paper::PaperReport;
-use crate::report::trades::Trades;
+use crate::report::run_explanation::RunExplanation;
+use crate::report::trades::{DecidedBy, Trades};
 use crate::report::{allocations_csv, orders, portfolio_csv};
 use crate::train::evaluation::EvaluationResult;
 
@@ -28,6 +29,7 @@ pub(crate) const ORDER_LOG: &str = "order_log.csv";
 pub(crate) struct Outputs {
     folder: ResultsFolder,
     stocks: Vec<Symbol>,
+    explanation: RunExplanation,
     portfolio: File,
     order_log: File,
     /// Bars that are in the portfolio's file.
@@ -37,9 +39,10 @@ pub(crate) struct Outputs {
 }
 
 impl Outputs {
-    /// Writes all that was `decided` so far.
+    /// Writes all that was `decided` so far. `explanation`: of the model, for the page.
     pub(crate) fn new(
         folder: ResultsFolder,
+        explanation: RunExplanation,
         account: &PaperAccount,
         decided: &[Decided],
     ) -> Result<Outputs> {
@@ -57,7 +60,9 @@ impl Outputs {
         };
         let (portfolio, order_log) = (append(PORTFOLIO)?, append(ORDER_LOG)?);
         let bars = record.end_s.len();
-        let outputs = Outputs { folder, stocks, portfolio, order_log, bars, written_s: None };
+        let written_s = None;
+        let outputs =
+            Outputs { folder, stocks, explanation, portfolio, order_log, bars, written_s };
         if !decided.is_empty() {
             outputs.next_orders(account)?;
         }
@@ -113,10 +118,13 @@ impl Outputs {
         let mandate = account.desk().mandate();
         allocations_csv::write(&self.folder, &self.stocks, &result.allocations)?;
         let costs = Costs::new(&mandate.env);
-        Trades::new(&result.record, &result.allocations, &costs).write(&self.folder)?;
+        let decided_by = DecidedBy::Experts(&result.allocations);
+        Trades::write(&[Trades::new(&result.record, decided_by, &costs)], &self.folder)?;
         let text = serde_json::to_string_pretty(&summary(&result))?;
         self.folder.write_whole("summary.json", text.as_bytes())?;
-        PaperReport { config, result: &result, notices }.write(&self.folder)?;
+        let (explanation, dqn) = (&self.explanation, account.desk().dqn());
+        let report = PaperReport { config, result: &result, dqn, explanation, notices };
+        report.write(&self.folder)?;
         self.written_s = account.last_s();
         Ok(())
     }

@@ -146,10 +146,13 @@ impl Trader {
         let choices = self.q.chunks_exact(self.actions.len());
         self.proposals.clear();
         self.proposals.extend(choices.map(|q| propose(&self.actions, q, argmax(q))));
-        let wanted = self.proposals.iter();
-        let wanted = wanted.map(|said| (f64::from(said.position), said.conviction));
-        self.account.order(view, wanted);
+        self.account.order(view, wanted(&self.proposals));
         self.end_s = view.end_s();
+    }
+
+    /// Position and conviction of the DQN at the last decision, by stock.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = (f64, f32)> {
+        wanted(&self.proposals)
     }
 
     /// Moves to the next bar, at whose open the orders are filled. Tells `watch` what had been
@@ -203,6 +206,10 @@ impl Trader {
         let parts = (backtest.into_record(), self.allocations, self.dqn);
         result(mandate, &desk, parts, benchmark)
     }
+}
+
+fn wanted(proposals: &[Proposal]) -> impl Iterator<Item = (f64, f32)> {
+    proposals.iter().map(|said| (f64::from(said.position), said.conviction))
 }
 
 /// Without the orders for an open that is still to come.

@@ -81,6 +81,12 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// Of the round trips of one account in `trades.csv`.
+fn profits<'a>(trades: &'a str, owner: &'a str) -> impl Iterator<Item = f64> + use<'a> {
+    let cells = trades.lines().skip(1).map(|row| row.split(',').collect::<Vec<&str>>());
+    cells.filter(move |cells| cells[11] == owner).map(|cells| cells[10].parse().unwrap())
+}
+
 #[test]
 fn agents_trade_in_parallel_and_are_ranked() {
     let place = Place::new();
@@ -128,12 +134,23 @@ fn agents_trade_in_parallel_and_are_ranked() {
     assert_eq!(log[0]["signature"], "rsi");
     assert_eq!(log[0]["new_messages"][0]["role"], "assistant");
     let page = place.text("out/report.html");
-    assert!(table.contains("\nwritten:\n  out/report.html\n"), "{table}");
+    assert!(table.contains("\nwritten:\n  out/trades.csv\n  out/report.html\n"), "{table}");
     for signature in ["momentum", "rsi", "both"] {
         assert!(page.contains(&format!("<h2>{signature}</h2>")), "{signature}");
     }
     // All of January, but for the first day, on which the accounts begin.
     assert_eq!(page.matches("<th scope=\"row\">Jan 2019</th>").count(), 3);
+    // The round trips of an agent add up to what its account earned.
+    let trades = place.text("out/trades.csv");
+    for signature in ["momentum", "rsi", "both"] {
+        let metrics: Value =
+            serde_json::from_str(&place.text(&format!("out/{signature}/metrics.json"))).unwrap();
+        let [first, last] =
+            ["initial_equity", "final_equity"].map(|name| metrics[name].as_f64().unwrap());
+        let profits: Vec<f64> = profits(&trades, signature).collect();
+        let sum: f64 = profits.iter().sum();
+        assert!(!profits.is_empty() && (sum - (last - first)).abs() < 0.01 * profits.len() as f64);
+    }
     // A single agent in this process; several agents in processes that execute the program again.
     configure(&place, three(), json!({ "log_config": { "log_path": "alone" } }));
     let (alone, _) = said(&mut agents(&place, &["--signature", "both", "--format", "json"]), 0);

@@ -43,7 +43,7 @@ fn on_market<'a>(args: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_run_is_a_table_three_files_and_json() {
+fn a_run_is_a_table_four_files_and_json() {
     let place = Place::new();
     let strategies = ["run", "--strategies", "RSI", "MACD", "Bollinger Bands", "pairs"];
     let weights = ["--ensemble", "weighted", "--weights", "0.4", "0.4", "0.1", "0.1"];
@@ -69,6 +69,21 @@ fn a_run_is_a_table_three_files_and_json() {
         assert!(page.contains(&format!("<th scope=\"row\">{name}</th>")), "{name}");
     }
     assert_eq!(page.matches("<h3>Monthly returns</h3>").count(), 5);
+    // Round trips add up to what each account earned of a million.
+    let trades = place.text("out/trades.csv");
+    let trips: Vec<Vec<&str>> = trades.lines().map(|row| row.split(',').collect()).collect();
+    assert_eq!(trips[0][10..], ["profit", "expert"]);
+    let results = &json["individual_results"];
+    for (name, result) in [("RSI", &results["RSI"]), ("Pairs", &results["Pairs"])]
+        .into_iter()
+        .chain([("ensemble", &json["ensemble_result"])])
+    {
+        let own: Vec<_> = trips.iter().filter(|trip| trip[11] == name).collect();
+        let sum: f64 = own.iter().map(|trip| trip[10].parse::<f64>().unwrap()).sum();
+        let earned = 1e6 * result["performance_metrics"]["total_return"].as_f64().unwrap();
+        let rounding = 0.01 * own.len() as f64;
+        assert!(!own.is_empty() && (sum - earned).abs() < rounding, "{name}: {sum} {earned}");
+    }
     // The same figures again, and the earlier files are kept.
     let again: Value =
         serde_json::from_str(&said(&place, &[&args[..], &["--format", "json"]].concat())).unwrap();

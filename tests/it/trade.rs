@@ -174,6 +174,19 @@ fn bar_by_bar_it_decides_what_an_evaluation_decides() {
     assert!(log.lines().count() > 20, "it trades: {log}");
     assert_eq!(String::from_utf8(out.stdout).unwrap(), log);
 
+    // The DQN alone, and what its run found that it listens to.
+    let json =
+        |name: &str| -> serde_json::Value { serde_json::from_str(&place.text(name)).unwrap() };
+    let (paper, evaluated) = (json("once/summary.json"), json("own/summary.json"));
+    let everyone = evaluated["everyone"].as_array().unwrap();
+    let dqn = everyone.iter().find(|one| one["role"] == "dqn").unwrap();
+    assert_eq!(paper["dqn"], dqn["metrics"]);
+    assert_ne!(paper["dqn"]["turnover"], paper["eval"]["turnover"]);
+    let page = place.text("once/report.html");
+    for part in ["the DQN alone and of the", "What moves each decision", "<h2>Relationships"] {
+        assert!(page.contains(part), "{part}");
+    }
+
     for (together, folder) in [(true, "rows"), (false, "single")] {
         let input = lines(&place, "once", together);
         let output = fed(&place, &trade("-", folder, &["--quiet"]), &input);

@@ -17,8 +17,9 @@ def main() -> int:
         raise SystemExit(__doc__)
     results, strategies = Path(sys.argv[1]), Path(sys.argv[2])
     portfolio = next(results.glob("portfolio_ep*.csv"))
-    trades = pd.read_csv(results / "trades.csv", parse_dates=["entered", "left"])
-    assert str(trades.entered.dt.tz) == "UTC", trades.dtypes
+    for folder in (results, strategies):
+        trades = pd.read_csv(folder / "trades.csv", parse_dates=["entered", "left"])
+        assert len(trades) > 0 and str(trades.entered.dt.tz) == "UTC", trades.dtypes
     tables = [portfolio, results / "allocations.csv", strategies / "signals.csv"]
     for table in tables:
         times = pd.read_csv(table, parse_dates=["timestamp"]).timestamp

@@ -16,7 +16,7 @@ use crate::runner::{EnsembleResult, RunResults, StrategyResult};
 use crate::strategy::ensemble::EnsembleMethod;
 use crate::wording::counted;
 
-/// Writes `report.html` and returns its path. `records` are of those that succeeded.
+/// Writes `report.html` and `trades.csv` and returns their paths. `records` are of those that succeeded.
 pub(super) fn write(
     folder: &ResultsFolder,
     market: &StrategyMarket,
@@ -24,7 +24,7 @@ pub(super) fn write(
     records: &[(String, &BacktestRecord)],
     (benchmark, notices): (&BacktestRecord, &[String]),
     results: &RunResults,
-) -> Result<PathBuf, ReportError> {
+) -> Result<[PathBuf; 2], ReportError> {
     let judged = |name: &str| {
         rows.iter().find(|row| row.name == name).and_then(|row| row.inference.as_ref())
     };

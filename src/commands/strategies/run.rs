@@ -247,7 +247,7 @@ fn finish(
         }
         written.push(folder.fill_whole("signals.csv", |path| signals_csv(path, data, &signals))?);
         let beside = (&benchmark, &notices[..]);
-        written.push(page::write(&folder, market, &table_rows, &records, beside, results)?);
+        written.extend(page::write(&folder, market, &table_rows, &records, beside, results)?);
     }
     say(&match args.format {
         Format::Table => table(&table_rows, &results.execution_stats, &written),
