@@ -13,6 +13,8 @@ use crate::env::costs::Costs;
 use crate::eval::backtest::buy_and_hold;
 use crate::eval::inference::SharpeEstimate;
 use crate::eval::metrics::{BacktestRecord, Metrics};
+use crate::eval::trades::RoundTrip;
+use crate::market::Symbol;
 use crate::rl::rng::{Purpose, stream};
 
 /// Seed of the bootstrap.
@@ -172,6 +174,106 @@ pub(crate) fn accounts(
     Ok([account, at_steps])
 }
 
+/// The round trips of an account, fill by fill, in the order of their exits, those still open last.
+/// `account`, of [`accounts`], has only what was held at the end of each step; `entered` and `left`
+/// are its steps.
+pub(crate) fn round_trips(
+    config: &AgentsConfig,
+    bars: &AgentBars,
+    records: &[JournalRecord],
+    account: &BacktestRecord,
+) -> Result<Vec<RoundTrip>> {
+    let dates = records.iter().map(|record| record.date.parse());
+    let dates = dates.collect::<Result<Vec<StepTime>, String>>().map_err(|e| anyhow!("{e}"))?;
+    let (Some(first), Some(last)) = (dates.first(), dates.last()) else { return Ok(Vec::new()) };
+    let steps = bars.steps(config.sessions, first, last);
+    let (stocks, costs) = (bars.stocks(), costs(config));
+    let price = |row: usize, stock: usize| account.price[row * stocks.len() + stock];
+    let enter = |stock: usize, entered: usize, shares: f64, price: f64, paid: f64| RoundTrip {
+        stock,
+        entered,
+        left: None,
+        direction: 1,
+        shares,
+        entry_price: price,
+        exit_price: None,
+        profit: -paid,
+    };
+    let mut held = records[0].positions.by_stock(stocks).map_err(unknown_symbol)?;
+    let (mut open, mut done) = (vec![None; stocks.len()], Vec::new());
+    for (stock, &shares) in held.iter().enumerate().filter(|(_, shares)| **shares > 0) {
+        let (shares, price) = (shares as f64, price(0, stock));
+        open[stock] = Some(enter(stock, 0, shares, price, shares * price));
+    }
+    for (pair, date) in records.windows(2).zip(&dates[1..]) {
+        let (before, after) = (&pair[0], &pair[1]);
+        let Some(fill) = Fill::of(before, after, stocks, &costs) else { continue };
+        let moment = date.last_moment();
+        let row = 1 + steps.partition_point(|step| step.stamp.last_moment() < moment);
+        let now = after.positions.by_stock(stocks).map_err(unknown_symbol)?[fill.stock];
+        held[fill.stock] = now;
+        let trip = &mut open[fill.stock];
+        match (fill.side, trip.as_mut()) {
+            (Side::Buy, Some(trip)) => {
+                trip.profit -= fill.paid;
+                trip.shares = trip.shares.max(now as f64);
+            }
+            (Side::Buy, None) => {
+                *trip = Some(enter(fill.stock, row, now as f64, fill.price, fill.paid));
+            }
+            (Side::Sell, Some(trip)) => trip.profit += fill.paid,
+            (Side::Sell, None) => {}
+        }
+        if now == 0
+            && let Some(trip) = trip.take()
+        {
+            done.push(RoundTrip { left: Some(row), exit_price: Some(fill.price), ..trip });
+        }
+    }
+    let last = account.end_s.len().saturating_sub(1);
+    done.extend(open.into_iter().flatten().map(|trip| {
+        let worth = held[trip.stock] as f64 * price(last, trip.stock);
+        RoundTrip { profit: trip.profit + worth, ..trip }
+    }));
+    Ok(done)
+}
+
+/// A trade in one stock.
+struct Fill {
+    stock: usize,
+    side: Side,
+    amount: f64,
+    /// Cash that it took or brought, costs included.
+    paid: f64,
+    /// Of a share, before slippage.
+    price: f64,
+}
+
+impl Fill {
+    /// What `after` records of a trade; None if it records none, or one in another stock.
+    fn of(
+        before: &JournalRecord,
+        after: &JournalRecord,
+        stocks: &[Symbol],
+        costs: &Costs,
+    ) -> Option<Fill> {
+        let TradeAction { action, symbol, amount } = after.this_action.as_ref()?;
+        let side = match action {
+            TradeActionKind::Buy => Side::Buy,
+            TradeActionKind::Sell => Side::Sell,
+            TradeActionKind::NoTrade => return None,
+        };
+        let stock = stocks.iter().position(|stock| stock.as_str() == symbol)?;
+        let paid = (before.positions.cash - after.positions.cash).abs();
+        let (cost, amount) = (cost_of(side, paid, costs), *amount as f64);
+        let value = match side {
+            Side::Buy => paid - cost,
+            Side::Sell => paid + cost,
+        };
+        Some(Fill { stock, side, amount, paid, price: value / amount })
+    }
+}
+
 /// Buy-and-hold from `first` to `last`: an equal share of the cash in every stock.
 pub(crate) fn benchmark(
     config: &AgentsConfig,
@@ -238,31 +340,12 @@ fn backtest(
         if let Some(step) = step {
             let until = step.stamp.last_moment();
             while next < records.len() && dates[next].last_moment() <= until {
-                let paid = records[next - 1].positions.cash - records[next].positions.cash;
-                let act = records[next].this_action.as_ref().map(|action| action.action);
-                let side = match act {
-                    Some(TradeActionKind::Buy) => Some(Side::Buy),
-                    Some(TradeActionKind::Sell) => Some(Side::Sell),
-                    Some(TradeActionKind::NoTrade) | None => None,
-                };
-                if let Some(side) = side {
+                if let Some(fill) = Fill::of(&records[next - 1], &records[next], stocks, &costs) {
                     fills += 1;
-                    traded += paid.abs();
-                    let of_fill = cost_of(side, paid.abs(), &costs);
-                    cost += of_fill;
-                    let action = records[next].this_action.as_ref();
-                    let named = |action: &TradeAction| {
-                        let place = stocks.iter().position(|s| s.as_str() == action.symbol)?;
-                        Some((place, action.amount))
-                    };
-                    if let Some((stock, amount)) = action.and_then(named) {
-                        let value = match side {
-                            Side::Buy => paid.abs() - of_fill,
-                            Side::Sell => paid.abs() + of_fill,
-                        };
-                        filled[stock].0 += value;
-                        filled[stock].1 += amount as f64;
-                    }
+                    traded += fill.paid;
+                    cost += cost_of(fill.side, fill.paid, &costs);
+                    filled[fill.stock].0 += fill.amount * fill.price;
+                    filled[fill.stock].1 += fill.amount;
                 }
                 next += 1;
             }
@@ -306,7 +389,6 @@ mod tests {
     use crate::agents::bars::tests::bars;
     use crate::agents::journal::Positions;
     use crate::agents::tests::config;
-    use crate::eval::trades::round_trips;
 
     /// Three bars a day. Bought on the second day at 100 (a share costs 100 * 1.0001 * 1.0001),
     /// sold on the third at 120.
@@ -357,9 +439,28 @@ mod tests {
         assert!((opens[1] - 100.0).abs() < 1e-9 && (opens[2] - 120.0).abs() < 1e-9, "{opens:?}");
         assert_eq!(account.end_s, beside.end_s);
         assert!((beside.equity[2] - worth).abs() < 1e-6, "{:?}", beside.equity);
-        let trips = round_trips(&account, &super::costs(&config));
+        let trips = round_trips(&config, &bars, &records, &account).unwrap();
         assert_eq!(trips.len(), 1);
         assert!((trips[0].profit - gain).abs() < 1e-9, "{:?} for {gain}", trips[0]);
+        assert_eq!((trips[0].entered, trips[0].left, trips[0].shares), (1, Some(2), 10.0));
+
+        // Sold and bought again on the day on which it was bought; held at the end.
+        let again = left + 10.0 * 105.0 * 0.9999 * 0.9999;
+        let end = again - 10.0 * 110.0 * 1.0001 * 1.0001;
+        let records = [
+            records[0].clone(),
+            records[1].clone(),
+            record("2020-01-03", 2, action(TradeActionKind::Sell), 0, again),
+            record("2020-01-03", 3, action(TradeActionKind::Buy), 10, end),
+        ];
+        let [account, _] = accounts(&config, &bars, &records).unwrap();
+        let trips = round_trips(&config, &bars, &records, &account).unwrap();
+        let ends: Vec<_> = trips.iter().map(|trip| (trip.entered, trip.left)).collect();
+        assert_eq!(ends, [(1, Some(1)), (1, None)]);
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found}");
+        near(trips[0].profit, again - 10_000.0);
+        near(trips[0].exit_price.unwrap(), 105.0);
+        near(trips[1].profit, end + 1_100.0 - again);
     }
 
     #[test]

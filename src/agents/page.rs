@@ -8,6 +8,7 @@ use super::bars::AgentBars;
 use super::config::AgentsConfig;
 use super::{AgentReport, AgentsReport, agent, journal, leaderboard, metrics};
 use crate::eval::metrics::BacktestRecord;
+use crate::eval::trades::RoundTrip;
 use crate::report::ResultsFolder;
 use crate::report::accounts::{AccountOnPage, AccountsReport};
 use crate::report::format::growth;
@@ -25,10 +26,12 @@ pub(crate) fn write(
 ) -> Result<Vec<PathBuf>> {
     let ranked = leaderboard::ranked(report);
     let done: Vec<_> = ranked.iter().filter(|agent| agent.metrics.is_some()).collect();
-    let mut accounts: Vec<(&AgentReport, [BacktestRecord; 2])> = Vec::new();
+    let mut accounts: Vec<DoneAgent<'_>> = Vec::new();
     for done in done {
         let records = journal::kept(&agent::folder(config, &done.model))?;
-        accounts.push((done, metrics::accounts(config, bars, &records)?));
+        let its_accounts = metrics::accounts(config, bars, &records)?;
+        let trips = metrics::round_trips(config, bars, &records, &its_accounts[0])?;
+        accounts.push((done, its_accounts, trips));
     }
     if accounts.is_empty() {
         return Ok(Vec::new());
@@ -55,11 +58,15 @@ pub(crate) fn write(
     Ok(page.write(&ResultsFolder::open(folder)?)?.into())
 }
 
-fn on_page<'a>((agent, accounts): &'a (&AgentReport, [BacktestRecord; 2])) -> AccountOnPage<'a> {
+/// An agent that succeeded, its account and buy and hold, and its round trips.
+type DoneAgent<'a> = (&'a AgentReport, [BacktestRecord; 2], Vec<RoundTrip>);
+
+fn on_page<'a>((agent, accounts, trips): &'a DoneAgent<'_>) -> AccountOnPage<'a> {
     let said = leaderboard::unranked(agent).map(|why| format!("Not ranked: {why}."));
     let [record, benchmark] = accounts;
     let name = agent.model.signature.clone();
-    AccountOnPage { name, said: said.unwrap_or_default(), record, benchmark, members: None }
+    let (said, trips) = (said.unwrap_or_default(), Some(trips.clone()));
+    AccountOnPage { name, said, record, benchmark, trips, members: None }
 }
 
 /// Who earned most, beside buy and hold.

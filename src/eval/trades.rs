@@ -14,6 +14,11 @@ pub(crate) struct RoundTrip {
     pub(crate) left: Option<usize>,
     /// -1 or 1.
     pub(crate) direction: i8,
+    /// The most that was held.
+    pub(crate) shares: f64,
+    /// Of the first and the last fill, before slippage; the last is None with `left`.
+    pub(crate) entry_price: f64,
+    pub(crate) exit_price: Option<f64>,
     /// Profit after the costs of all fills so far; currency.
     pub(crate) profit: f64,
 }
@@ -35,17 +40,29 @@ pub(crate) fn round_trips(record: &BacktestRecord, costs: &Costs) -> Vec<RoundTr
             let turned = was * is <= 0.0 && was != is;
             if turned && let Some(mut left) = trip.take() {
                 left.profit -= cost_of(-was, open, costs);
-                done.push(RoundTrip { left: Some(t), ..left });
+                done.push(RoundTrip { left: Some(t), exit_price: Some(open), ..left });
             }
             if turned && is != 0.0 {
                 let direction = if is > 0.0 { 1 } else { -1 };
                 let profit = -cost_of(is, open, costs);
-                *trip = Some(RoundTrip { stock, entered: t, left: None, direction, profit });
+                let (entered, entry_price, shares) = (t, open, is.abs());
+                let (left, exit_price) = (None, None);
+                *trip = Some(RoundTrip {
+                    stock,
+                    entered,
+                    left,
+                    direction,
+                    shares,
+                    entry_price,
+                    exit_price,
+                    profit,
+                });
             } else if let Some(trip) = trip {
                 trip.profit -= cost_of(is - was, open, costs);
             }
             if let Some(trip) = trip {
                 trip.profit += is * (close - open);
+                trip.shares = trip.shares.max(is.abs());
             }
         }
     }
@@ -135,6 +152,9 @@ mod tests {
         assert_eq!((trips[1].entered, trips[1].left, trips[1].direction), (3, Some(4), -1));
         near(trips[1].profit, 11.0 - 13.0 - 0.24);
         assert_eq!((trips[2].entered, trips[2].left), (5, None));
+        let prices = trips.iter().map(|trip| (trip.shares, trip.entry_price, trip.exit_price));
+        let expected = [(3.0, 10.0, Some(11.0)), (1.0, 11.0, Some(13.0)), (5.0, 13.0, None)];
+        assert!(prices.eq(expected), "{trips:?}");
         near(trips[2].profit, 5.0 - 0.65);
         assert_eq!(win_rate(&trips), Some(0.5));
         assert_eq!(win_rate(&trips[2..]), None);

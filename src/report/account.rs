@@ -8,7 +8,7 @@ use super::trades::{DecidedBy, Trades};
 use super::{drawdowns, months};
 use crate::env::costs::Costs;
 use crate::eval::metrics::BacktestRecord;
-use crate::eval::trades::costs_paid;
+use crate::eval::trades::{RoundTrip, costs_paid};
 
 /// Prices that are drawn on a page.
 pub(super) const MAX_PRICES: usize = 12;
@@ -24,6 +24,8 @@ pub(super) struct Account<'a> {
     /// The DQN alone.
     pub(super) dqn: Option<&'a BacktestRecord>,
     pub(super) decided_by: DecidedBy<'a>,
+    /// Its round trips, where they are not those of the record's positions.
+    pub(super) trips: Option<&'a [RoundTrip]>,
     pub(super) costs: Costs,
 }
 
@@ -76,7 +78,10 @@ impl<'a> Account<'a> {
         [self.record, self.benchmark].map(|record| costs_paid(record, &self.costs))
     }
 
-    fn round_trips(&self) -> Trades<'a> {
-        Trades::new(self.record, self.decided_by, &self.costs)
+    pub(super) fn round_trips(&self) -> Trades<'a> {
+        match self.trips {
+            Some(trips) => Trades::of(self.record, self.decided_by, trips.to_vec()),
+            None => Trades::new(self.record, self.decided_by, &self.costs),
+        }
     }
 }

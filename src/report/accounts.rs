@@ -14,6 +14,7 @@ use super::portfolio_csv::EquityRow;
 use super::trades::{DecidedBy, Trades};
 use crate::env::costs::Costs;
 use crate::eval::metrics::BacktestRecord;
+use crate::eval::trades::RoundTrip;
 
 /// Accounts whose sections are on the page; the table has all.
 const MAX_ACCOUNTS: usize = 12;
@@ -29,6 +30,9 @@ pub(crate) struct AccountOnPage<'a> {
     pub(crate) record: &'a BacktestRecord,
     /// Buy and hold over the same bars.
     pub(crate) benchmark: &'a BacktestRecord,
+    /// Its round trips, in the order of their exits, where they are not those of the record's
+    /// positions.
+    pub(crate) trips: Option<Vec<RoundTrip>>,
     /// Of an ensemble with weights.
     pub(crate) members: Option<EnsembleMembers<'a>>,
 }
@@ -55,11 +59,8 @@ pub(crate) struct AccountsReport<'a> {
 impl AccountsReport<'_> {
     /// Writes the page, and the trades of all accounts.
     pub(crate) fn write(&self, folder: &ResultsFolder) -> Result<[PathBuf; 2], ReportError> {
-        let owned = self
-            .accounts
-            .iter()
-            .map(|one| Trades::new(one.record, DecidedBy::Owner(&one.name), &self.costs));
-        let trades: Vec<Trades<'_>> = owned.collect();
+        let of = |one| self.of("", one).round_trips();
+        let trades: Vec<Trades<'_>> = self.accounts.iter().map(of).collect();
         Ok([
             Trades::write(&trades, folder)?,
             folder.write_whole(HtmlReport::NAME, self.page().as_bytes())?,
@@ -120,16 +121,21 @@ impl AccountsReport<'_> {
         format!("<h2>Equity</h2>\n{}", figure("", &label, &caption, svg))
     }
 
-    fn account(&self, i: usize, one: &AccountOnPage<'_>, prices: usize) -> String {
-        let id = format!("account-{}", i + 1);
-        let account = Account {
-            id: &id,
+    fn of<'b>(&self, id: &'b str, one: &'b AccountOnPage<'_>) -> Account<'b> {
+        Account {
+            id,
             record: one.record,
             benchmark: one.benchmark,
             dqn: None,
             decided_by: DecidedBy::Owner(&one.name),
+            trips: one.trips.as_deref(),
             costs: self.costs,
-        };
+        }
+    }
+
+    fn account(&self, i: usize, one: &AccountOnPage<'_>, prices: usize) -> String {
+        let id = format!("account-{}", i + 1);
+        let account = self.of(&id, one);
         let sections = [
             account.equity(),
             account.months(),
@@ -196,6 +202,7 @@ mod tests {
             said: said.into(),
             record: &example.record,
             benchmark: &example.held,
+            trips: None,
             members: None,
         };
         let report = AccountsReport {
@@ -241,6 +248,7 @@ mod tests {
             said: String::new(),
             record,
             benchmark,
+            trips: None,
             members: None,
         };
         let rows = one.by_day();

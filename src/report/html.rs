@@ -112,6 +112,7 @@ impl<'a> HtmlReport<'a> {
             benchmark: self.held,
             dqn: self.dqn,
             decided_by: DecidedBy::Experts(self.allocations),
+            trips: None,
             costs: Costs::new(&self.config.env),
         };
         let sections = [

@@ -41,6 +41,7 @@ impl PaperReport<'_> {
             benchmark,
             dqn: self.dqn,
             decided_by: DecidedBy::Experts(allocations),
+            trips: None,
             costs: Costs::new(&config.env),
         };
         let sections = [

@@ -30,7 +30,7 @@ pub(super) fn section(record: &BacktestRecord, trips: &[RoundTrip], most: usize)
         let shown = most_decisive(record, of(stock).copied().collect());
         let column = record.price.iter().skip(stock).step_by(record.stocks.len());
         let prices: Vec<f64> = column.copied().collect();
-        let marks = marks(record, &shown);
+        let marks = marks(&shown);
         let trips = of(stock).count();
         let name = &record.stocks[stock];
         let heading = format!(
@@ -74,16 +74,18 @@ fn most_decisive(record: &BacktestRecord, trips: Vec<RoundTrip>) -> Vec<RoundTri
     ranked.into_iter().map(|i| trips[i]).collect()
 }
 
-fn marks(record: &BacktestRecord, trips: &[RoundTrip]) -> Vec<TradeMark> {
-    let mark = |trip: &RoundTrip, bar: usize, is_entry: bool| TradeMark {
+fn marks(trips: &[RoundTrip]) -> Vec<TradeMark> {
+    let mark = |trip: &RoundTrip, bar: usize, price: f64, is_entry: bool| TradeMark {
         bar,
-        price: record.open[bar * record.stocks.len() + trip.stock],
+        price,
         is_long: trip.direction > 0,
         is_entry,
     };
     let of = |trip: &RoundTrip| {
-        let left = trip.left.map(|bar| mark(trip, bar, false));
-        std::iter::once(mark(trip, trip.entered, true)).chain(left).collect::<Vec<_>>()
+        let left = trip.left.zip(trip.exit_price);
+        let left = left.map(|(bar, price)| mark(trip, bar, price, false));
+        let entered = mark(trip, trip.entered, trip.entry_price, true);
+        std::iter::once(entered).chain(left).collect::<Vec<_>>()
     };
     trips.iter().flat_map(of).collect()
 }
@@ -94,17 +96,17 @@ mod tests {
     use crate::report::example;
 
     fn trip(stock: usize, entered: usize, left: Option<usize>, profit: f64) -> RoundTrip {
-        RoundTrip { stock, entered, left, direction: if profit > 0.0 { 1 } else { -1 }, profit }
+        let direction = if profit > 0.0 { 1 } else { -1 };
+        let (shares, entry_price, exit_price) = (1.0, 100.0, left.map(|_| 101.0));
+        RoundTrip { stock, entered, left, direction, shares, entry_price, exit_price, profit }
     }
 
     #[test]
-    fn fills_are_marked_at_the_open_of_their_bar() {
-        let mut record = example::run(2, 30).record;
-        (record.open[2 * 5 + 1], record.open[2 * 9 + 1]) = (90.0, 95.0);
-        let found = marks(&record, &[trip(1, 5, Some(9), 10.0)]);
+    fn fills_are_marked_at_their_prices() {
+        let found = marks(&[trip(1, 5, Some(9), 10.0)]);
         let mark = |bar, price, is_entry| TradeMark { bar, price, is_long: true, is_entry };
-        assert_eq!(found, [mark(5, 90.0, true), mark(9, 95.0, false)]);
-        assert_eq!(marks(&record, &[trip(1, 5, None, 10.0)]), [mark(5, 90.0, true)]);
+        assert_eq!(found, [mark(5, 100.0, true), mark(9, 101.0, false)]);
+        assert_eq!(marks(&[trip(1, 5, None, 10.0)]), [mark(5, 100.0, true)]);
     }
 
     #[test]

@@ -58,7 +58,16 @@ impl<'a> Trades<'a> {
         decided_by: DecidedBy<'a>,
         costs: &Costs,
     ) -> Trades<'a> {
-        Trades { record, decided_by, trips: round_trips(record, costs) }
+        Trades::of(record, decided_by, round_trips(record, costs))
+    }
+
+    /// With the round trips as they are known, in the order of their exits, those still open last.
+    pub(super) fn of(
+        record: &'a BacktestRecord,
+        decided_by: DecidedBy<'a>,
+        trips: Vec<RoundTrip>,
+    ) -> Trades<'a> {
+        Trades { record, decided_by, trips }
     }
 
     /// Writes those of all accounts, one after the other, into one file.
@@ -81,9 +90,9 @@ impl<'a> Trades<'a> {
             let left = trip.left.map_or(",".into(), |row| time_and_date(record.end_s[row]));
             // Writing to a String does not fail.
             let _ = write!(text, "{symbol},{},{entered},{left},{}", side(trip), self.bars(trip));
-            push_number(&mut text, self.shares(trip));
-            push_number(&mut text, self.open(trip.entered, trip.stock));
-            push_number(&mut text, trip.left.map_or(f64::NAN, |row| self.open(row, trip.stock)));
+            push_number(&mut text, trip.shares);
+            push_number(&mut text, trip.entry_price);
+            push_number(&mut text, trip.exit_price.unwrap_or(f64::NAN));
             let _ = writeln!(text, ",{:.2},{}", trip.profit, csv_cell(self.expert(trip)));
         }
         text
@@ -138,21 +147,6 @@ impl<'a> Trades<'a> {
 
     fn bars(&self, trip: &RoundTrip) -> usize {
         trip.left.unwrap_or(self.record.end_s.len() - 1) - trip.entered
-    }
-
-    /// The most that was held, in shares.
-    fn shares(&self, trip: &RoundTrip) -> f64 {
-        let end = trip.left.unwrap_or(self.record.end_s.len());
-        let held = |row: usize| self.at(&self.record.position, row, trip.stock).abs();
-        (trip.entered..end).map(held).fold(0.0, f64::max)
-    }
-
-    fn open(&self, row: usize, stock: usize) -> f64 {
-        self.at(&self.record.open, row, stock)
-    }
-
-    fn at(&self, values: &[f64], row: usize, stock: usize) -> f64 {
-        values[row * self.record.stocks.len() + stock]
     }
 
     /// Of several, the one with the most weight at the decision, which is a bar before the fill.

@@ -33,6 +33,7 @@ pub(super) fn write(
         said: judged(name).map(strategies::said).unwrap_or_default(),
         record,
         benchmark,
+        trips: None,
         members: None,
     });
     let mut accounts: Vec<_> = accounts.collect();
