@@ -141,6 +141,7 @@ class Run:
         begins = np.concatenate([[True], day[1:] != day[:-1]])
         within = log_close - np.where(begins, log_open, before)
         columns += _volatilities(within, windows["volatility_bars"])
+        columns += _autocorrelations(within, windows.get("autocorrelation_bars", []))
         columns += _volumes(volume, windows["volume_bars"], windows["volume_mean_bars"])
         gaps = np.where(begins, log_open - before, np.nan)
         columns.append(pd.Series(gaps).ffill().to_numpy())
@@ -272,6 +273,17 @@ def _volatilities(within, lengths):
         level = np.log(np.maximum(np.sqrt(mean), MIN_VOLATILITY))
         levels.append(level.astype(np.float32))
     return _relative_to_longest(levels, lengths)
+
+
+def _autocorrelations(within, lengths):
+    """Of the returns over so many bars with the bar before, from -1 to 1."""
+    before = np.concatenate([[0.0], within[:-1]])
+    out = []
+    for bars in lengths:
+        product, _ = _rolling(within * before, bars)
+        square, _ = _rolling((within**2 + before**2) / 2, bars)
+        out.append(product / np.maximum(square, MIN_VOLATILITY**2))
+    return out
 
 
 def _relative_to_longest(levels, lengths):

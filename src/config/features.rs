@@ -15,6 +15,10 @@ pub struct FeatureConfig {
     pub return_bars: Vec<u32>,
     /// Realised volatility over these many bars.
     pub volatility_bars: Vec<u32>,
+    /// Autocorrelation of returns over these many bars; saved only if there are any. Lo and MacKinlay
+    /// (1988).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub autocorrelation_bars: Vec<u32>,
     /// RSI with Wilder's smoothing, bars. Wilder (1978).
     pub rsi_bars: u32,
     /// Fast span of MACD, bars. Appel (1979).
@@ -63,6 +67,7 @@ impl Default for FeatureConfig {
         FeatureConfig {
             return_bars: vec![1, 2, 5, 15, 60],
             volatility_bars: vec![15, 60, 240],
+            autocorrelation_bars: Vec::new(),
             rsi_bars: 14,
             macd_fast_bars: 12,
             macd_slow_bars: 26,
@@ -96,8 +101,8 @@ impl FeatureConfig {
             self.volume_bars,
             self.relation_bars,
         ];
-        let listed = self.return_bars.iter().chain(&self.volatility_bars);
-        listed.chain(&windows).copied().max().unwrap_or(0) + 1
+        let listed = [&self.return_bars, &self.volatility_bars, &self.autocorrelation_bars];
+        listed.into_iter().flatten().chain(&windows).copied().max().unwrap_or(0) + 1
     }
 
     /// With what depends on the length of bars settled.

@@ -214,6 +214,8 @@ impl RunConfig {
             ("features.macd_slow_bars", features.macd_slow_bars),
         ];
         windows.extend(features.volatility_bars.iter().map(|&n| ("features.volatility_bars", n)));
+        let autocorrelations = features.autocorrelation_bars.iter();
+        windows.extend(autocorrelations.map(|&n| ("features.autocorrelation_bars", n)));
         for (name, bars) in windows {
             check(name, (2..=LONGEST_BARS).contains(&bars), "must be from 2 to 100000")?;
         }
@@ -227,6 +229,7 @@ impl RunConfig {
         check("features.return_bars", usable, "must be 1 to 64 lengths from 1 to 100000")?;
         let lists = [
             ("features.volatility_bars", &features.volatility_bars),
+            ("features.autocorrelation_bars", &features.autocorrelation_bars),
             ("features.volume_mean_bars", &features.volume_mean_bars),
             ("features.volatility_sessions", &features.volatility_sessions),
             ("features.rsi_sessions", &features.rsi_sessions),

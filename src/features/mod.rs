@@ -12,6 +12,7 @@ pub mod relations;
 pub(crate) mod rolling;
 pub mod scaler;
 pub mod session_features;
+mod session_returns;
 pub mod stream;
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use super::bar_slice::{BarSlice, ColumnHistory, write};
 use super::extra_columns::{self, ExtraColumns};
 use super::indicators::{Bands, Macd, Rsi};
 use super::rolling::{Moments, Window};
-use super::session_features::{self, MIN_VOLATILITY, SessionBars, SessionFeatures};
+use super::session_features::{self, SessionBars, SessionFeatures};
+use super::session_returns::SessionReturns;
 use crate::config::FeatureConfig;
 use crate::market::calendar::{market, market_zone};
 
@@ -20,6 +21,10 @@ use crate::market::calendar::{market, market_zone};
 /// - `volatility_{k}`: log of the root mean square log return over k bars, overnight gaps excluded.
 ///   All but the longest window are relative to the longest one (log ratio), so that only one
 ///   column carries the level.
+/// - `autocorrelation_{k}`: of log returns with those of the bar before over k bars, overnight gaps
+///   excluded: the mean of the products over the mean square of both, from -1 to 1. Whether prices
+///   trend or revert of late (Lo and MacKinlay 1988: their variance ratio over two bars, less 1); 0
+///   while prices have not moved.
 /// - `volume_{k}`: mean ln(1 + volume) of k bars, as a z-score of the values in the window of
 ///   volumes; 0 if volume was constant.
 /// - `gap`: log of the session's first open over the previous close, constant within the session.
@@ -33,6 +38,8 @@ pub fn names(config: &FeatureConfig) -> Vec<String> {
     let mut names: Vec<String> = returns.collect();
     names.extend(["rsi", "macd", "bollinger"].map(String::from));
     names.extend(volatilities);
+    let autocorrelations = config.autocorrelation_bars.iter();
+    names.extend(autocorrelations.map(|bars| format!("autocorrelation_{bars}")));
     names.extend(config.volume_mean_bars.iter().map(|bars| format!("volume_{bars}")));
     names.extend(["gap", "time_sin", "time_cos"].map(String::from));
     names.extend(session_features::names(config));
@@ -51,9 +58,7 @@ pub(crate) struct OwnFeatures {
     macd: Macd,
     bollinger: Window<Moments>,
     bollinger_width: f64,
-    volatility: Vec<Window<Moments>>,
-    /// Index of the longest window in `volatility`.
-    longest: Option<usize>,
+    session_returns: SessionReturns,
     volumes: Volumes,
     sessions: Sessions,
     over_sessions: SessionFeatures,
@@ -65,11 +70,9 @@ impl OwnFeatures {
         let bars = |bars: u32| bars as usize;
         let window = |&length: &u32| Window::new(bars(length));
         let return_bars: Vec<usize> = config.return_bars.iter().map(|&k| bars(k)).collect();
-        let longest = config.volatility_bars.iter().enumerate().max_by_key(|&(_, bars)| bars);
         OwnFeatures {
             log_close: ColumnHistory::new(return_bars.iter().copied().max().unwrap_or(0).max(1)),
             return_bars,
-            longest: longest.map(|(place, _)| place),
             rsi: Rsi::new(bars(config.rsi_bars)),
             macd: Macd::new(
                 bars(config.macd_fast_bars),
@@ -78,7 +81,7 @@ impl OwnFeatures {
             ),
             bollinger: window(&config.bollinger_bars),
             bollinger_width: config.bollinger_width,
-            volatility: config.volatility_bars.iter().map(window).collect(),
+            session_returns: SessionReturns::new(config),
             volumes: Volumes::new(config),
             sessions: Sessions::default(),
             over_sessions: SessionFeatures::new(config),
@@ -94,7 +97,7 @@ impl OwnFeatures {
         self.log_close.push(bars.log_close);
         let (returns, rest) = out.split_at_mut(self.return_bars.len());
         let (prices, rest) = rest.split_at_mut(3);
-        let (volatilities, others) = rest.split_at_mut(self.volatility.len());
+        let (of_returns, others) = rest.split_at_mut(self.session_returns.width());
         let (volumes, others) = others.split_at_mut(self.volumes.means.len());
         let [gap, sin, cos, others @ ..] = others else { panic!("a column for each name") };
         let (over_sessions, extras) = others.split_at_mut(self.over_sessions.width());
@@ -108,7 +111,7 @@ impl OwnFeatures {
         self.write_prices(bars.close, prices);
         let sessions = self.sessions.update(bars, self.log_close.ago(1), [gap, sin, cos]);
         self.over_sessions.update(bars.close, bars.log_close, &sessions, over_sessions);
-        self.write_volatilities(&sessions.within, volatilities);
+        self.session_returns.update(&sessions.within, of_returns);
         self.volumes.update(bars.volume, volumes);
     }
 
@@ -128,25 +131,6 @@ impl OwnFeatures {
         let mut column = vec![0.0; closes.len()];
         self.bollinger.run(closes, place, [&mut column]);
         write(&column, bollinger);
-    }
-
-    fn write_volatilities(&mut self, within_session: &[f64], out: &mut [&mut [f32]]) {
-        let mut column = vec![0.0; within_session.len()];
-        for (out, window) in out.iter_mut().zip(&mut self.volatility) {
-            let level = |moments: Moments, _| [moments.root_mean_square().max(MIN_VOLATILITY)];
-            window.run(within_session, level, [&mut column]);
-            for (slot, level) in out.iter_mut().zip(&column) {
-                *slot = level.ln() as f32;
-            }
-        }
-        let Some(longest) = self.longest else { return };
-        let (before, rest) = out.split_at_mut(longest);
-        let Some((longest, after)) = rest.split_first_mut() else { return };
-        for out in before.iter_mut().chain(after) {
-            for (slot, level) in out.iter_mut().zip(longest.iter()) {
-                *slot -= level;
-            }
-        }
     }
 }
 
@@ -292,6 +276,7 @@ mod tests {
         FeatureConfig {
             return_bars: vec![1, 3],
             volatility_bars: vec![2, 4],
+            autocorrelation_bars: vec![2, 4],
             rsi_bars: 2,
             macd_fast_bars: 2,
             macd_slow_bars: 3,
@@ -378,6 +363,17 @@ mod tests {
         assert_near(&column("volatility_4", &table), &[NAN, NAN, NAN, long_3, long_4]);
         let short = [NAN, NAN, NAN, level(&within[2..4]) - long_3, level(&within[3..]) - long_4];
         assert_near(&column("volatility_2", &table), &short);
+        // The first bar has none before it.
+        let before = [0.0, within[0], within[1], within[2], within[3]];
+        let related = |bars: std::ops::Range<usize>| {
+            let product: f64 = bars.clone().map(|t| within[t] * before[t]).sum();
+            let square = |t: usize| (within[t].powi(2) + before[t].powi(2)) / 2.0;
+            product / bars.map(square).sum::<f64>()
+        };
+        let two = [NAN, related(0..2), related(1..3), related(2..4), related(3..5)];
+        assert_near(&column("autocorrelation_2", &table), &two);
+        let four = [NAN, NAN, NAN, related(0..4), related(1..5)];
+        assert_near(&column("autocorrelation_4", &table), &four);
         let (half, end) = ([1.0, 0.0], [0.0, -1.0]);
         assert_near(&column("time_sin", &table), &[half[0], end[0], half[0], end[0], half[0]]);
         assert_near(&column("time_cos", &table), &[half[1], end[1], half[1], end[1], half[1]]);

@@ -149,6 +149,7 @@ mod tests {
         let small = FeatureConfig {
             return_bars: vec![1, 7, 3],
             volatility_bars: vec![12, 5],
+            autocorrelation_bars: vec![6],
             return_sessions: Some(vec![3, 1]),
             volatility_sessions: vec![2, 4],
             rsi_sessions: vec![3, 5],

@@ -54,6 +54,7 @@ fn wrong_flags_and_settings_name_themselves() {
         (&["--set", "portfolio.target_volatility=0"], &["target_volatility", "inf"]),
         (&["--set", "portfolio.meta_policy.unbelieved_dqn_prior=1"], &["unbelieved", "below 1"]),
         (&["--set", "features.arbitrage_bars=10"], &["features.arbitrage_bars", "30"]),
+        (&["--set", "features.autocorrelation_bars=[1]"], &["autocorrelation_bars", "from 2"]),
         (&["--set", "features.rsi_sessions=[1]"], &["features.rsi_sessions", "from 2 to 500"]),
         (&["--set", "features.return_sessions=[0]"], &["features.return_sessions", "from 1"]),
         (&["--set", "features.columns=[\"Close\"]"], &["features.columns", "Close", "bars"]),

@@ -14,6 +14,7 @@ fn every_setting() -> RunConfig {
     config.data.bar_minutes = Some(5);
     config.features.return_sessions = Some(vec![1]);
     config.features.volatility_sessions = vec![1];
+    config.features.autocorrelation_bars = vec![2];
     config.features.rsi_sessions = vec![2];
     config.asynchronous.max_staleness = Some(8);
     config.portfolio.name_limit = Some(1.0);

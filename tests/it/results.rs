@@ -282,11 +282,12 @@ fn orders_for_the_next_open_are_those_that_are_filled() {
     assert!(orders > 0, "nothing was ever ordered");
 }
 
-/// Half-hour bars of cointegrated pairs, with features over sessions; five-minute bars, whose returns
+/// Half-hour bars of cointegrated pairs, with autocorrelations and features over sessions; five-minute bars, whose returns
 /// reach back by sessions.
 #[test]
 fn python_computes_the_same_features_and_values() {
     let more = [
+        "features.autocorrelation_bars=[30,5]",
         "features.volatility_sessions=[5,1]",
         "features.rsi_sessions=[3]",
         "features.return_sessions=[1,3]",

@@ -7,6 +7,7 @@ fn small() -> FeatureConfig {
     FeatureConfig {
         return_bars: vec![1, 2, 5],
         volatility_bars: vec![3, 12],
+        autocorrelation_bars: vec![30],
         macd_fast_bars: 3,
         macd_slow_bars: 6,
         macd_signal_bars: 3,
@@ -246,7 +247,7 @@ fn an_empty_market_has_no_features() {
 
 /// What the formulas make of one market: per feature, the mean over its rows of value times a
 /// weight that differs from row to row.
-const KNOWN: [(&str, f64); 24] = [
+const KNOWN: [(&str, f64); 25] = [
     ("return_1", -0.034099966),
     ("return_2", -0.028604975),
     ("return_5", -0.046824868),
@@ -255,6 +256,7 @@ const KNOWN: [(&str, f64); 24] = [
     ("bollinger", -0.038922616),
     ("volatility_3", 0.004204088),
     ("volatility_12", -0.009758083),
+    ("autocorrelation_30", -0.000034402),
     ("volume_1", -0.010648433),
     ("volume_3", -0.004601893),
     ("gap", -0.002124021),

@@ -194,6 +194,7 @@ fn settings(rng: &mut ChaCha8Rng) -> RunConfig {
     let features = FeatureConfig {
         return_bars: vec![1, 2, 5],
         volatility_bars: vec![3, 8],
+        autocorrelation_bars: vec![5],
         rsi_bars: 4,
         macd_fast_bars: 3,
         macd_slow_bars: 6,
