@@ -41,8 +41,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     progress.finish();
     let folder = ResultsFolder::create(&config.output)?;
     let benchmark = &evaluated.benchmark.equity;
-    let csv = portfolio_csv::csv(&evaluated.record, benchmark);
-    let portfolio = folder.write_whole("portfolio.csv", csv.as_bytes())?;
+    let portfolio = portfolio_csv::write(&folder, "portfolio.csv", &evaluated.record, benchmark)?;
     let allocations = allocations_csv::write(&folder, &config.stocks, &evaluated.allocations)?;
     let costs = Costs::new(&config.env);
     let decided_by = DecidedBy::Experts(&evaluated.allocations);

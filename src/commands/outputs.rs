@@ -236,7 +236,7 @@ impl Outputs {
     ) -> Result<()> {
         let benchmark = &evaluated.benchmark.equity;
         let name = portfolio_csv::name(episode);
-        portfolio_csv::write(&self.folder, episode, &evaluated.record, benchmark)?;
+        portfolio_csv::write(&self.folder, &name, &evaluated.record, benchmark)?;
         allocations_csv::write(&self.folder, &evaluated.record.stocks, &evaluated.allocations)?;
         self.evaluations.push(name);
         self.trials.push(Trial::new(Some(episode), &evaluated.record));

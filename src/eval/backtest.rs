@@ -155,7 +155,12 @@ impl Backtest {
         &self.pending
     }
 
-    /// The account bar by bar, so far.
+    /// Forgets all bars but the present one.
+    pub(super) fn forget(&mut self) {
+        self.record.keep_last();
+    }
+
+    /// The account bar by bar, as far as it is not forgotten.
     pub(crate) fn so_far(&self) -> &BacktestRecord {
         &self.record
     }

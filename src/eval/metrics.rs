@@ -3,6 +3,7 @@
 use chrono::{Datelike, NaiveDate, Weekday};
 use serde::{Deserialize, Serialize};
 
+use super::totals::AccountTotals;
 use crate::market::Symbol;
 use crate::market::calendar::MarketClock;
 use crate::market::panel::PanelBar;
@@ -183,6 +184,28 @@ impl BacktestRecord {
         self.open.push(or_none(bar.open));
     }
 
+    /// Forgets all entries but the last.
+    pub(super) fn keep_last(&mut self) {
+        fn keep<T>(column: &mut Vec<T>, entries: usize) {
+            column.drain(..column.len() - entries);
+        }
+        let stocks = self.stocks.len();
+        keep(&mut self.end_s, 1);
+        keep(&mut self.trades, 1);
+        for column in [
+            &mut self.equity,
+            &mut self.cash,
+            &mut self.reward,
+            &mut self.turnover,
+            &mut self.drawdown,
+        ] {
+            keep(column, 1);
+        }
+        for column in [&mut self.position, &mut self.price, &mut self.open] {
+            keep(column, stocks);
+        }
+    }
+
     /// Simple returns between the last equities of consecutive New York dates, the first from the
     /// initial equity; 0 once equity has fallen to 0 or below. Dates are those of the entries after
     /// the first.
@@ -224,17 +247,6 @@ impl BacktestRecord {
         last.into_iter().map(|(_, t)| t).collect()
     }
 
-    /// Mean over the bars after the first of gross position value over equity; bars without equity
-    /// are skipped.
-    fn exposure(&self) -> f64 {
-        let (mut sum, mut bars) = (0.0, 0);
-        for gross in (1..self.equity.len()).filter_map(|t| self.gross_exposure(t)) {
-            sum += gross;
-            bars += 1;
-        }
-        if bars == 0 { 0.0 } else { sum / f64::from(bars) }
-    }
-
     /// Gross position value over equity at a bar; None without equity.
     pub(crate) fn gross_exposure(&self, t: usize) -> Option<f64> {
         let stocks = self.stocks.len();
@@ -246,7 +258,7 @@ impl BacktestRecord {
         (self.equity[t] > 0.0).then(|| gross / self.equity[t])
     }
 
-    fn assert_consistent(&self) {
+    pub(super) fn assert_consistent(&self) {
         let bars = self.end_s.len();
         for (name, column) in [
             ("equity", &self.equity),
@@ -270,25 +282,7 @@ impl Metrics {
     /// If columns differ in length, a number is not finite, or the record is empty or begins
     /// without equity.
     pub fn from_record(record: &BacktestRecord) -> Metrics {
-        record.assert_consistent();
-        let (Some(&first), Some(&last)) = (record.equity.first(), record.equity.last()) else {
-            panic!("a record has at least its start");
-        };
-        assert!(first > 0.0, "a record begins with equity");
-        let returns = record.daily_returns();
-        let daily = daily_metrics(&returns, record.days_per_year());
-        Metrics {
-            total_reward: record.reward.iter().sum(),
-            portfolio_return: last / first - 1.0,
-            sharpe: daily.sharpe,
-            sortino: daily.sortino,
-            calmar: daily.calmar,
-            max_drawdown: daily.max_drawdown,
-            volatility: daily.volatility,
-            turnover: record.turnover.iter().sum::<f64>() / returns.len().max(1) as f64,
-            trades: record.trades.iter().map(|&trades| u64::from(trades)).sum(),
-            exposure: record.exposure(),
-        }
+        AccountTotals::new(record).metrics()
     }
 }
 

@@ -18,4 +18,5 @@ pub(crate) mod rules;
 #[cfg(test)]
 mod rules_combined;
 pub mod tape;
+mod totals;
 pub(crate) mod trades;

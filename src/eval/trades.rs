@@ -81,29 +81,33 @@ fn cost_of(shares: f64, open: f64, costs: &Costs) -> f64 {
 
 /// Fees and slippage of each bar's fills, in currency; 0 at the first bar.
 pub(crate) fn costs_by_bar(record: &BacktestRecord, costs: &Costs) -> Vec<f64> {
+    (0..record.end_s.len()).map(|t| costs_of_bar(record, t, costs)).collect()
+}
+
+fn costs_of_bar(record: &BacktestRecord, t: usize, costs: &Costs) -> f64 {
     let stocks = record.stocks.len();
-    let of_bar = |t: usize| {
-        let (Some(before), at) = (t.checked_sub(1).map(|t| t * stocks), t * stocks) else {
-            return 0.0;
-        };
-        let of = |i: usize| {
-            let shares = record.position[at + i] - record.position[before + i];
-            cost_of(shares, record.open[at + i], costs)
-        };
-        (0..stocks).map(of).sum()
+    let (Some(before), at) = (t.checked_sub(1).map(|t| t * stocks), t * stocks) else {
+        return 0.0;
     };
-    (0..record.end_s.len()).map(of_bar).collect()
+    let of = |i: usize| {
+        let shares = record.position[at + i] - record.position[before + i];
+        cost_of(shares, record.open[at + i], costs)
+    };
+    (0..stocks).map(of).sum()
 }
 
 /// Fees and slippage, each as a fraction of the equity one bar earlier, summed: the part of the
 /// return before costs that was paid. Bars after equity has fallen to 0 do not count.
 pub(crate) fn costs_paid(record: &BacktestRecord, costs: &Costs) -> f64 {
-    let paid = costs_by_bar(record, costs);
-    let mut sum = 0.0;
+    add_costs_paid(0.0, record, costs)
+}
+
+/// `paid` so far, and what the bars of `record` after its first add to [`costs_paid`].
+pub(super) fn add_costs_paid(mut paid: f64, record: &BacktestRecord, costs: &Costs) -> f64 {
     for t in (1..record.end_s.len()).filter(|&t| record.equity[t - 1] > 0.0) {
-        sum += paid[t] / record.equity[t - 1];
+        paid += costs_of_bar(record, t, costs) / record.equity[t - 1];
     }
-    sum
+    paid
 }
 
 /// Fraction of closed round trips with a profit; None if none was closed.

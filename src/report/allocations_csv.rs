@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use super::folder::{ReportError, ResultsFolder};
 use super::portfolio_csv::{push_number, time_and_date};
 use crate::market::Symbol;
-use crate::portfolio::allocation::Allocations;
+use crate::portfolio::allocation::{Allocation, Allocations};
+
+/// Rows that are made into text at once.
+const PART_ROWS: usize = 4_096;
 
 pub(crate) const NAME: &str = "allocations.csv";
 
@@ -15,24 +18,32 @@ pub(crate) fn write(
     stocks: &[Symbol],
     allocations: &Allocations,
 ) -> Result<PathBuf, ReportError> {
-    folder.write_whole(NAME, csv(stocks, allocations).as_bytes())
+    folder.write_parts(NAME, parts(stocks, allocations))
 }
 
 /// One row per stock and bar at which something changed.
-fn csv(stocks: &[Symbol], allocations: &Allocations) -> String {
-    let experts = allocations.experts.len();
-    let mut text = String::with_capacity((allocations.rows.len() + 1) * (100 + 20 * experts));
-    text.push_str("timestamp,date,stock");
+fn parts(stocks: &[Symbol], allocations: &Allocations) -> impl Iterator<Item = String> {
+    let mut head = String::from("timestamp,date,stock");
     for expert in &allocations.experts {
         // Writing to a String does not fail.
-        let _ = write!(text, ",{}_weight", column(expert));
+        let _ = write!(head, ",{}_weight", column(expert));
     }
     for expert in &allocations.experts {
-        let _ = write!(text, ",{}_profit", column(expert));
+        let _ = write!(head, ",{}_profit", column(expert));
     }
-    text.push_str(",capital,proposed,approved,changed,reason\n");
-    for row in &allocations.rows {
-        let _ = write!(text, "{},{}", time_and_date(row.end_s), stocks[row.stock]);
+    head.push_str(",capital,proposed,approved,changed,reason\n");
+    let parts = allocations.rows.chunks(PART_ROWS).map(move |rows| of_rows(stocks, rows));
+    std::iter::once(head).chain(parts)
+}
+
+fn of_rows(stocks: &[Symbol], rows: &[Allocation]) -> String {
+    let mut text = String::new();
+    let mut at = (i64::MIN, String::new());
+    for row in rows {
+        if at.0 != row.end_s {
+            at = (row.end_s, time_and_date(row.end_s));
+        }
+        let _ = write!(text, "{},{}", at.1, stocks[row.stock]);
         row.weights.iter().for_each(|&weight| push_number(&mut text, weight));
         for profit in &row.profits {
             let _ = write!(text, ",{profit:.2}");
@@ -125,6 +136,6 @@ buy_and_hold_profit,flat_profit,dqn_profit,capital,proposed,approved,changed,rea
 2020-01-03T15:00:00Z,2020-01-03,B,0.25,0.25,0.5,-25.00,0.00,-50.00,0,0,0,capital,opposite_twin
 2020-01-03T15:30:00Z,2020-01-03,B,0.25,0.25,0.5,-25.00,0.00,-50.00,0,0,0,positions limits,
 ";
-        assert_eq!(csv(&stocks, &allocations), expected);
+        assert_eq!(parts(&stocks, &allocations).collect::<String>(), expected);
     }
 }

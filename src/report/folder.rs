@@ -1,7 +1,7 @@
 //! The results folder: one run's files, each written whole or not at all.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -125,6 +125,18 @@ impl ResultsFolder {
     /// it.
     pub(crate) fn write_whole(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, ReportError> {
         self.fill_whole(name, |temporary| fs::write(temporary, bytes))
+    }
+
+    /// As [`Self::write_whole`], of a text that is too long to be made at once.
+    pub(crate) fn write_parts(
+        &self,
+        name: &str,
+        parts: impl IntoIterator<Item = String>,
+    ) -> Result<PathBuf, ReportError> {
+        self.fill_whole(name, |temporary| {
+            let mut file = fs::File::create(temporary)?;
+            parts.into_iter().try_for_each(|part| file.write_all(part.as_bytes()))
+        })
     }
 
     /// As [`Self::write_whole`], for writers that want a path: `fill` writes the temporary file

@@ -89,7 +89,12 @@ mod tests {
                 events.scalar("train/loss", line.env_steps, loss)?;
             }
         }
-        portfolio_csv::write(&folder, 10, &example.record, &example.benchmark_equity)?;
+        portfolio_csv::write(
+            &folder,
+            &portfolio_csv::name(10),
+            &example.record,
+            &example.benchmark_equity,
+        )?;
         example.relationships.write(&folder)?;
         example.report(&["These are made-up prices.".to_string()]).write(&folder)?;
         let equity = plot::equity_svg(example.curves(), plot::Scale::Linear, plot::Screen::Wide);

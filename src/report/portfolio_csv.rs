@@ -1,6 +1,7 @@
 //! `portfolio_ep{episode}.csv`: an evaluation bar by bar.
 
 use std::fmt::Write;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
@@ -10,45 +11,59 @@ use crate::market::calendar::{iso_utc, market_date};
 
 use super::folder::{ReportError, ResultsFolder};
 
+/// Bars that are made into text at once.
+const PART_BARS: usize = 1_024;
+
 /// Of the file of the evaluation after `episode`.
 pub(crate) fn name(episode: u32) -> String {
     format!("portfolio_ep{episode}.csv")
 }
 
-/// Writes the record of the evaluation after `episode`, beside the equity of the benchmark over the
-/// same bars.
+/// Writes an account bar by bar, beside the equity of the benchmark over the same bars.
 pub(crate) fn write(
     folder: &ResultsFolder,
-    episode: u32,
+    name: &str,
     record: &BacktestRecord,
     benchmark_equity: &[f64],
 ) -> Result<PathBuf, ReportError> {
-    folder.write_whole(&name(episode), csv(record, benchmark_equity).as_bytes())
+    folder.write_parts(name, parts(record, benchmark_equity))
 }
 
 /// One row per bar. Numbers stand in the shortest form that reads back as the same f64, so that
 /// cash + sum of position x price = equity holds in the file as well as in memory.
 pub(crate) fn csv(record: &BacktestRecord, benchmark_equity: &[f64]) -> String {
-    let mut text =
+    parts(record, benchmark_equity).collect()
+}
+
+/// The parts of [`csv`].
+fn parts(record: &BacktestRecord, benchmark_equity: &[f64]) -> impl Iterator<Item = String> {
+    let mut head =
         String::from("timestamp,date,equity,cash,reward,turnover,drawdown,benchmark_equity");
     for symbol in &record.stocks {
         // Writing to a String does not fail.
-        let _ = write!(text, ",{symbol}_position,{symbol}_price");
+        let _ = write!(head, ",{symbol}_position,{symbol}_price");
     }
-    text.push('\n');
-    text + &rows(record, benchmark_equity, 0)
+    head.push('\n');
+    let bars = record.end_s.len();
+    let parts = (0..bars)
+        .step_by(PART_BARS)
+        .map(move |first| of_bars(record, benchmark_equity, first..bars.min(first + PART_BARS)));
+    std::iter::once(head).chain(parts)
 }
 
 /// The rows of [`csv`] from bar `first` on.
 pub(crate) fn rows(record: &BacktestRecord, benchmark_equity: &[f64], first: usize) -> String {
-    let bars = record.end_s.len();
-    let stocks = record.stocks.len();
-    assert_eq!(benchmark_equity.len(), bars, "the benchmark covers the same bars");
-    assert_eq!(record.position.len(), bars * stocks, "positions are [time, stock]");
-    assert_eq!(record.price.len(), bars * stocks, "prices are [time, stock]");
+    of_bars(record, benchmark_equity, first..record.end_s.len())
+}
 
-    let mut text = String::with_capacity((bars + 1 - first) * (100 + 40 * stocks));
-    for t in first..bars {
+fn of_bars(record: &BacktestRecord, benchmark_equity: &[f64], bars: Range<usize>) -> String {
+    let (all, stocks) = (record.end_s.len(), record.stocks.len());
+    assert_eq!(benchmark_equity.len(), all, "the benchmark covers the same bars");
+    assert_eq!(record.position.len(), all * stocks, "positions are [time, stock]");
+    assert_eq!(record.price.len(), all * stocks, "prices are [time, stock]");
+
+    let mut text = String::with_capacity(bars.len() * (150 + 40 * stocks));
+    for t in bars {
         text.push_str(&time_and_date(record.end_s[t]));
         push_number(&mut text, record.equity[t]);
         push_number(&mut text, record.cash[t]);
@@ -143,7 +158,7 @@ BRK.B_position,BRK.B_price,AAPL_position,AAPL_price
         let example = example::run(3, 500);
         let place = tempfile::tempdir().unwrap();
         let folder = ResultsFolder::create(place.path()).unwrap();
-        let path = write(&folder, 7, &example.record, &example.benchmark_equity).unwrap();
+        let path = write(&folder, &name(7), &example.record, &example.benchmark_equity).unwrap();
         assert_eq!(path, place.path().join("portfolio_ep7.csv"));
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!(text.lines().count(), 501);

@@ -47,12 +47,11 @@ impl StudyReport<'_> {
             ReportError::new(folder.path("study.json"), "cannot write", io::Error::from(cause))
         })?;
         let StudyAccounts { mean, benchmark, .. } = self.accounts;
-        let portfolio = portfolio_csv::csv(mean, &benchmark.equity);
         Ok(vec![
             folder.path("config.toml"),
             folder.write_whole("study.json", format!("{json}\n").as_bytes())?,
             folder.write_whole("runs.csv", self.runs_csv().as_bytes())?,
-            folder.write_whole("portfolio.csv", portfolio.as_bytes())?,
+            portfolio_csv::write(folder, "portfolio.csv", mean, &benchmark.equity)?,
             folder.write_whole("report.html", self.page().as_bytes())?,
         ])
     }

@@ -45,37 +45,70 @@ pub(crate) fn weights(
     members: &[Member<'_>],
     window_bars: usize,
 ) -> MemberWeights {
-    let count = members.len();
-    let equal = vec![1.0 / count as f64; count];
-    match method {
-        EnsembleMethod::Voting | EnsembleMethod::Average => MemberWeights::Fixed(equal),
-        EnsembleMethod::Weighted => {
-            let given = members.iter().map(|member| member.weight).collect();
-            MemberWeights::Fixed(normalised(given).unwrap_or(equal))
+    let given = members.iter().map(|member| member.weight).collect();
+    let mut weigher = Weigher::new(method, given, window_bars);
+    if !method.follows_rewards() {
+        return MemberWeights::Fixed(weigher.weights);
+    }
+    let rows = members.iter().map(|member| member.rewards.len()).min().unwrap_or(0);
+    let mut all = Vec::with_capacity(rows * members.len());
+    for t in 0..rows {
+        all.extend_from_slice(weigher.observe(members.iter().map(|member| member.rewards[t])));
+    }
+    MemberWeights::ByRow(all, members.len())
+}
+
+impl EnsembleMethod {
+    fn follows_rewards(self) -> bool {
+        matches!(self, EnsembleMethod::InverseVariance | EnsembleMethod::Performance)
+    }
+}
+
+/// The weights of an ensemble's members, row by row.
+#[derive(Clone, Debug)]
+pub(crate) struct Weigher {
+    method: EnsembleMethod,
+    past: Vec<RewardWindow>,
+    rows: usize,
+    /// At the last row.
+    weights: Vec<f64>,
+}
+
+impl Weigher {
+    /// For members with the weights `given`, of which only the ratios matter.
+    pub(crate) fn new(method: EnsembleMethod, given: Vec<f64>, window_bars: usize) -> Weigher {
+        let count = given.len();
+        let past = vec![RewardWindow::new(window_bars.max(LEAST_BARS)); count];
+        let equal = vec![1.0 / count as f64; count];
+        let weights = match method {
+            EnsembleMethod::Weighted => normalised(given).unwrap_or(equal),
+            _ => equal,
+        };
+        Weigher { method, past, rows: 0, weights }
+    }
+
+    /// The weights at the end of the next row, of which these are the members' rewards.
+    pub(crate) fn observe(&mut self, rewards: impl Iterator<Item = f64>) -> &[f64] {
+        if !self.method.follows_rewards() {
+            return &self.weights;
         }
-        EnsembleMethod::InverseVariance | EnsembleMethod::Performance => {
-            let rows = members.iter().map(|member| member.rewards.len()).min().unwrap_or(0);
-            let window = window_bars.max(LEAST_BARS);
-            let mut past: Vec<RewardWindow> = vec![RewardWindow::new(window); count];
-            let mut all = Vec::with_capacity(rows * count);
-            for t in 0..rows {
-                for (past, member) in past.iter_mut().zip(members) {
-                    past.push(member.rewards[t]);
-                }
-                all.extend(match method {
-                    _ if t + 1 < LEAST_BARS => equal.clone(),
-                    EnsembleMethod::InverseVariance => {
-                        let scores = past.iter().map(RewardWindow::inverse_variance).collect();
-                        normalised(scores).unwrap_or_else(|| equal.clone())
-                    }
-                    _ => {
-                        let scores = past.iter().map(|past| past.sharpe().max(0.0)).collect();
-                        normalised(scores).unwrap_or_else(|| vec![0.0; count])
-                    }
-                });
+        self.past.iter_mut().zip(rewards).for_each(|(past, reward)| past.push(reward));
+        self.rows += 1;
+        if self.rows < LEAST_BARS {
+            return &self.weights;
+        }
+        let count = self.past.len();
+        self.weights = match self.method {
+            EnsembleMethod::InverseVariance => {
+                let scores = self.past.iter().map(RewardWindow::inverse_variance).collect();
+                normalised(scores).unwrap_or_else(|| vec![1.0 / count as f64; count])
             }
-            MemberWeights::ByRow(all, count)
-        }
+            _ => {
+                let scores = self.past.iter().map(|past| past.sharpe().max(0.0)).collect();
+                normalised(scores).unwrap_or_else(|| vec![0.0; count])
+            }
+        };
+        &self.weights
     }
 }
 
@@ -115,14 +148,22 @@ pub(crate) fn combine(
     for t in 0..rows {
         let weights = weights.at(t);
         decisions.extend((0..stocks).map(|stock| {
-            let of_members = members.iter().map(|member| member.signals.at(t)[stock]);
-            match method {
-                EnsembleMethod::Voting => vote(of_members),
-                _ => mean(of_members.zip(weights)),
-            }
+            combined(method, members.iter().map(|member| member.signals.at(t)[stock]), weights)
         }));
     }
     Signals::new(stocks, decisions)
+}
+
+/// What the members' decisions on one stock come to.
+pub(crate) fn combined(
+    method: EnsembleMethod,
+    decisions: impl Iterator<Item = Decision>,
+    weights: &[f64],
+) -> Decision {
+    match method {
+        EnsembleMethod::Voting => vote(decisions),
+        _ => mean(decisions.zip(weights)),
+    }
 }
 
 /// A full position in the direction of the majority; confidence is the margin over the number of

@@ -4,6 +4,7 @@ use super::*;
 use crate::eval::backtest::buy_and_hold;
 use crate::eval::rules::tests::{limits, panel};
 use crate::eval::rules::{standalone_rules, trade};
+use crate::strategy::{Cancel, Decision, PanelBars};
 
 fn estimate() -> SharpeEstimate {
     SharpeEstimate { value: Some(1.0), low: Some(0.5), high: Some(1.5), block_days: Some(2.0) }
@@ -18,12 +19,13 @@ fn rules_have_the_account_that_an_agent_would_have() {
     let (rows, limits) = (300..900, limits(&mandate));
     let market =
         ComparisonMarket { panel: &panel, rows: rows.clone(), mandate: &mandate, limits: &limits };
-    let by_row = SharedInputs::new(&market);
+    let shared = SharedInputs::new(&market);
     let registry = Registry::standard();
     for theirs in standalone_rules(&panel, &rows, &mandate, &limits).unwrap() {
-        let ours = run_alone(&market, &by_row, registry.find(&theirs.name).unwrap()).unwrap();
+        let mut ours = StrategyRun::new(&shared, registry.find(&theirs.name).unwrap()).unwrap();
+        ours.trade(&shared.decisions()).unwrap();
         assert!(Metrics::from_record(&theirs.record).trades > 0, "{}", theirs.name);
-        assert_eq!(ours.record, theirs.record, "{}", theirs.name);
+        assert_eq!(*ours.traded.last_stretch(), theirs.record, "{}", theirs.name);
     }
 }
 
@@ -39,11 +41,14 @@ fn everyone_is_there_once() {
     let mut momentum = registry.find("Momentum").unwrap().build_default(2).unwrap();
     let portfolio = trade(momentum.as_mut(), &panel, &rows, &mandate, &limits).unwrap();
     let mut momentum = registry.find("Momentum").unwrap().build_default(2).unwrap();
-    let decided = signals(&market, momentum.as_mut()).unwrap();
-    let dqn: Vec<(f32, f32)> = (0..decided.rows())
-        .flat_map(|t| decided.at(t))
-        .map(|decision| (decision.target as f32, decision.confidence as f32))
-        .collect();
+    let (mut bars, mut latest) = (PanelBars::default(), vec![Decision::NONE; 2]);
+    let mut dqn: Vec<(f32, f32)> = Vec::new();
+    for row in 0..rows.end - 1 {
+        momentum.decide(&bars.at(&panel.view(row), 2), &Cancel::new(), &mut latest).unwrap();
+        if rows.contains(&row) {
+            dqn.extend(latest.iter().map(|it| (it.target as f32, it.confidence as f32)));
+        }
+    }
     let views = rows.map(|row| panel.view(row));
     let held = buy_and_hold(&mandate.stocks, views, &mandate.env).unwrap();
     let (sharpe, mut rng) = (estimate(), ChaCha8Rng::seed_from_u64(1));
@@ -95,10 +100,8 @@ fn part_of_a_position_is_part_of_the_capital() {
     let (_folder, panel, mandate) = panel("random_walk");
     let (rows, limits) = (300..330, limits(&mandate));
     let market = ComparisonMarket { panel: &panel, rows, mandate: &mandate, limits: &limits };
-    let by_row = SharedInputs::new(&market);
-    let want =
-        |target: f64| vec![TargetPosition { target, conviction: 1.0 }; by_row.dates.len() * 2];
-    let [half, whole] = [0.5, 1.0].map(|target| backtest(&market, &by_row, &want(target)));
+    let shared = SharedInputs::new(&market);
+    let [half, whole] = [0.5, 1.0].map(|target| dqn_alone(&shared, &[(target, 1.0); 29 * 2]));
     for stock in 0..2 {
         let share = half.position[2 + stock] / whole.position[2 + stock];
         assert!((share - 0.5).abs() < 1e-12, "{share}");
@@ -112,18 +115,50 @@ fn later_rows_change_nothing_before() {
     let limits = limits(&mandate);
     let equity = |rows: Range<usize>| -> Vec<Vec<f64>> {
         let market = ComparisonMarket { panel: &panel, rows, mandate: &mandate, limits: &limits };
-        let by_row = SharedInputs::new(&market);
-        let kinds = RULES.map(|name| Registry::standard().find(name).unwrap().clone());
-        let members = kinds.map(|kind| run_alone(&market, &by_row, &kind).unwrap());
-        let members: Vec<&StrategyAccount> = members.iter().collect();
-        let of = |(method, _): &(EnsembleMethod, &str)| {
-            run_ensemble(&market, &by_row, *method, &members)
-        };
-        ENSEMBLES.iter().map(|one| of(one).equity).collect()
+        let shared = SharedInputs::new(&market);
+        let (alone, ensembles) =
+            strategies_and_ensembles(&shared, &Registry::standard(), usize::MAX);
+        let alone = alone.iter().map(|run| run.as_ref().unwrap().traded.last_stretch());
+        let ensembles = ensembles.iter().map(|run| run.as_ref().unwrap().traded.last_stretch());
+        alone.chain(ensembles).map(|record| record.equity.clone()).collect()
     };
     for (whole, part) in equity(300..900).iter().zip(equity(300..600)) {
         assert_eq!(whole[..300], part[..]);
     }
+}
+
+/// The figures are those of the whole record, to the last bit, however long the stretches are in
+/// which an account trades.
+#[test]
+fn stretches_change_no_figure() {
+    let (_folder, panel, mandate) = panel("regimes");
+    let (rows, limits) = (300..900, limits(&mandate));
+    let market = ComparisonMarket { panel: &panel, rows, mandate: &mandate, limits: &limits };
+    let shared = SharedInputs::new(&market);
+    let registry = Registry::standard();
+    let (alone, ensembles) = strategies_and_ensembles(&shared, &registry, usize::MAX);
+    let (in_parts, ensembles_in_parts) = strategies_and_ensembles(&shared, &registry, 7);
+    let mut traded = 0;
+    let mut compare = |whole: &BacktestRecord, found: AccountFigures| {
+        let expected = AccountFigures::new(whole, shared.costs());
+        traded += expected.metrics.trades;
+        assert_eq!(found.metrics, expected.metrics);
+        assert_eq!(found.daily_returns, expected.daily_returns);
+        assert_eq!(found.costs.to_bits(), expected.costs.to_bits());
+    };
+    for (whole, parts) in alone.iter().zip(&in_parts) {
+        compare(
+            whole.as_ref().unwrap().traded.last_stretch(),
+            parts.as_ref().unwrap().traded.figures(),
+        );
+    }
+    for (whole, parts) in ensembles.iter().zip(&ensembles_in_parts) {
+        compare(
+            whole.as_ref().unwrap().traded.last_stretch(),
+            parts.as_ref().unwrap().traded.figures(),
+        );
+    }
+    assert!(traded > 1_000, "{traded}");
 }
 
 /// One stock is not a pair: that row shows the error, and the others are unaffected.
@@ -133,9 +168,7 @@ fn a_strategy_that_cannot_be_made_is_a_row_that_says_why() {
     let one = Mandate { stocks: mandate.stocks[..1].to_vec(), ..mandate };
     let limits = one.limits(&[vec![None]]);
     let market = ComparisonMarket { panel: &panel, rows: 300..500, mandate: &one, limits: &limits };
-    let by_row = SharedInputs::new(&market);
-    let record =
-        backtest(&market, &by_row, &[TargetPosition { target: 1.0, conviction: 1.0 }; 199]);
+    let record = dqn_alone(&SharedInputs::new(&market), &[(1.0, 1.0); 199]);
     let (sharpe, dqn) = (estimate(), [(1.0, 1.0); 199]);
     let (portfolio, buy_and_hold) = (&record, &record);
     let traded =
