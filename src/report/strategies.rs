@@ -137,8 +137,16 @@ pub(crate) fn signals_csv(
             write!(file, "{time},{symbol},{close}")?;
             for (_, signals) in all {
                 let decision = signals.at(t)[stock];
-                // Adding zero turns -0 into 0.
-                write!(file, ",{},{}", decision.target + 0.0, decision.confidence + 0.0)?;
+                for number in [decision.target, decision.confidence] {
+                    // What most are is written without a search for its shortest digits. Adding zero
+                    // turns -0 into 0.
+                    match number {
+                        0.0 => file.write_all(b",0")?,
+                        1.0 => file.write_all(b",1")?,
+                        -1.0 => file.write_all(b",-1")?,
+                        number => write!(file, ",{}", number + 0.0)?,
+                    }
+                }
             }
             writeln!(file)?;
         }

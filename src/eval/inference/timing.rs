@@ -42,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MIN_DAYS;
 use super::sharpe::SampleMoments;
+use crate::compute::simd_dispatch::wide;
 use crate::eval::metrics::BacktestRecord;
 use crate::market::calendar::{MarketClock, market_time_to_utc};
 use crate::math::normal::normal_cdf;
@@ -49,6 +50,8 @@ pub(crate) use table::{HeldShares, TimingScratch, TimingTable};
 
 /// If there are more placebos than this, a random sample is used.
 const MAX_PLACEBOS: usize = 999;
+/// Placebos that are computed side by side.
+const ABREAST: usize = 4;
 /// Shares of the level that the tests of days and of the time of day have: most edges are found by
 /// the former, and one by the clock recurs so often that a small share is enough.
 const BY_DAYS: f64 = 0.9;
@@ -98,7 +101,7 @@ impl TimingTest {
             let chosen = rand::seq::index::sample(rng, others, MAX_PLACEBOS);
             chosen.into_iter().map(|other| other + 1).collect()
         };
-        let placebos: f64 = shifts.iter().map(|&shift| days.placebo(shift)).sum();
+        let placebos: f64 = days.placebos(&shifts).iter().sum();
         let by_drift = (placebos / shifts.len() as f64).max(0.0);
         let p_value = 1.0 - normal_cdf(score - hurdle - by_drift);
         Some(TimingTest { score, p_value, placebos: shifts.len() })
@@ -196,14 +199,37 @@ impl ExposureGrid {
         if self.count() < MIN_DAYS {
             return None;
         }
-        let gains = self.gains(0);
-        score(&gains.zip(&self.cost).map(|(gain, cost)| gain - cost).collect::<Vec<f64>>())
+        let gain = |day: usize| dot(self.exposure_of(day), self.change_of(day)) - self.cost[day];
+        score(&(0..self.count()).map(gain).collect::<Vec<f64>>())
     }
 
-    /// Score of the positions shifted by `shift` days, without costs; 0 if they gain nothing on any
-    /// day.
-    fn placebo(&self, shift: usize) -> f64 {
-        score(&self.gains(shift).collect::<Vec<f64>>()).unwrap_or(0.0)
+    /// Scores of the positions shifted by so many days each, without costs; 0 if they gain nothing
+    /// on any day.
+    fn placebos(&self, shifts: &[usize]) -> Vec<f64> {
+        let count = self.count();
+        let mut scores = Vec::with_capacity(shifts.len());
+        for shifts in shifts.chunks(ABREAST) {
+            let mut gains: [Vec<f64>; ABREAST] = Default::default();
+            for day in 0..count {
+                // The rest of the last few are computed and not used.
+                let held: [&[f64]; ABREAST] = std::array::from_fn(|i| {
+                    self.exposure_of((day + shifts.get(i).unwrap_or(&0)) % count)
+                });
+                let found = dots(self.change_of(day), held);
+                gains.iter_mut().zip(found).for_each(|(gains, found)| gains.push(found));
+            }
+            let of = gains.iter().take(shifts.len());
+            scores.extend(of.map(|gains| score(gains).unwrap_or(0.0)));
+        }
+        scores
+    }
+
+    fn exposure_of(&self, day: usize) -> &[f64] {
+        &self.exposure[day * self.width..(day + 1) * self.width]
+    }
+
+    fn change_of(&self, day: usize) -> &[f64] {
+        &self.change[day * self.width..(day + 1) * self.width]
     }
 
     /// After costs, of the days after the first; see [`ClockTest`].
@@ -222,18 +248,9 @@ impl ExposureGrid {
                     habit[cell] = (sums[cell] - mean) / day as f64;
                 }
             }
-            gains.push(dot(&habit, &self.change[day * width..][..width]) - self.cost[day]);
+            gains.push(dot(&habit, self.change_of(day)) - self.cost[day]);
         }
         gains
-    }
-
-    fn gains(&self, shift: usize) -> impl Iterator<Item = f64> {
-        let (width, count) = (self.width, self.count());
-        (0..count).map(move |day| {
-            let other = (day + shift) % count;
-            let exposure = &self.exposure[other * width..(other + 1) * width];
-            dot(exposure, &self.change[day * width..(day + 1) * width])
-        })
     }
 }
 
@@ -300,16 +317,30 @@ fn cost_of(record: &BacktestRecord, t: usize) -> f64 {
 
 /// Dot product with eight partial sums, so that it vectorises with a fixed order of addition.
 fn dot(left: &[f64], right: &[f64]) -> f64 {
-    let mut sums = [0.0; 8];
-    let (lefts, rights) = (left.chunks_exact(8), right.chunks_exact(8));
-    let rest = lefts.remainder().iter().zip(rights.remainder());
-    let rest: f64 = rest.map(|(l, r)| l * r).sum();
-    for (left, right) in lefts.zip(rights) {
-        for i in 0..8 {
-            sums[i] += left[i] * right[i];
+    let [found] = dots(left, [right]);
+    found
+}
+
+wide! {
+/// Dot products of `left` with each of `rights`. Several at once keep the processor busy: one alone
+/// waits for each addition to end.
+fn dots[const N: usize](left: &[f64], rights: [&[f64]; N]) -> [f64; N] {
+    let mut sums = [[0.0; 8]; N];
+    let (lefts, rest) = left.as_chunks::<8>();
+    let parts = rights.map(|right| right.as_chunks::<8>().0);
+    for (at, left) in lefts.iter().enumerate() {
+        for (sums, part) in sums.iter_mut().zip(&parts) {
+            for ((sum, left), right) in sums.iter_mut().zip(left).zip(&part[at]) {
+                *sum += left * right;
+            }
         }
     }
-    sums.iter().sum::<f64>() + rest
+    std::array::from_fn(|i| {
+        let last = &rights[i][8 * lefts.len()..];
+        let rest: f64 = rest.iter().zip(last).map(|(left, right)| left * right).sum();
+        sums[i].iter().sum::<f64>() + rest
+    })
+}
 }
 
 #[cfg(test)]

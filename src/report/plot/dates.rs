@@ -1,10 +1,10 @@
 //! Dates below an axis of bars: as fine as the labels have room, and none over another.
 
-use chrono::{Datelike, NaiveDateTime, Timelike};
+use chrono::{Datelike, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
 
 use super::LABEL;
 use super::header::text_width;
-use crate::market::calendar::market_time;
+use crate::market::calendar::MarketClock;
 
 /// Between two labels, pixels.
 const GAP: f64 = 8.0;
@@ -66,10 +66,18 @@ impl TickLevel {
 /// Bars that are labelled, by their number, and the labels, centred on them. `room` is the width of
 /// the axis, `margin` what a label may reach beyond its end, pixels.
 pub(super) fn date_ticks(end_s: &[i64], room: f64, margin: f64) -> Vec<(f64, String)> {
-    let times: Vec<NaiveDateTime> = end_s.iter().map(|&s| market_time(s)).collect();
+    let mut clock = MarketClock::new();
+    let mut time = |&end_s: &i64| {
+        let (date, tod_s) = clock.at(end_s);
+        date.and_time(NaiveTime::MIN) + TimeDelta::seconds(tod_s)
+    };
+    let times: Vec<NaiveDateTime> = end_s.iter().map(&mut time).collect();
+    let starts_day = |&bar: &usize| bar == 0 || times[bar].date() != times[bar - 1].date();
+    let days: Vec<usize> = (0..times.len()).filter(starts_day).collect();
     let bar = room / times.len().saturating_sub(1).max(1) as f64;
-    let axis = DateAxis { times: &times, bar, least: 0.7 * room / MAX_DATES as f64 };
-    let is_one_day = axis.starts(TickLevel::Day).len() <= 1;
+    let least = 0.7 * room / MAX_DATES as f64;
+    let axis = DateAxis { times: &times, days: &days, bar, least };
+    let is_one_day = days.len() <= 1;
     // Hours of several days would go without their dates.
     let is_possible = |level: &TickLevel| is_one_day || !matches!(level, TickLevel::Hours(_));
     let fits = |level: &TickLevel| is_possible(level) && axis.has_room(*level);
@@ -93,6 +101,8 @@ struct Label {
 struct DateAxis<'a> {
     /// `[bar]`, New York.
     times: &'a [NaiveDateTime],
+    /// Bars with which a day begins.
+    days: &'a [usize],
     /// Pixels from one bar to the next.
     bar: f64,
     /// Pixels that are between the middles of two labels at least.
@@ -102,8 +112,12 @@ struct DateAxis<'a> {
 impl DateAxis<'_> {
     /// Bars with which a stretch of the level begins.
     fn starts(&self, level: TickLevel) -> Vec<usize> {
-        let key = |bar: usize| level.key(self.times[bar]);
-        (0..self.times.len()).filter(|&bar| bar == 0 || key(bar) != key(bar - 1)).collect()
+        let begins =
+            |&bar: &usize| bar == 0 || level.key(self.times[bar]) != level.key(self.times[bar - 1]);
+        match level {
+            TickLevel::Hours(_) => (0..self.times.len()).filter(begins).collect(),
+            _ => self.days.iter().copied().filter(begins).collect(),
+        }
     }
 
     /// Those that may stand after the last one before them.
