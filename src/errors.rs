@@ -5,11 +5,15 @@
 //! person reads, [`std::error::Error::source`] gives the cause too. A chain that is printed link by
 //! link, as `{:#}` of anyhow does it, would then say the cause twice; [`message`] says it once.
 
+mod colour;
+
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
+
+pub(crate) use colour::{coloured, shows_colour};
 
 /// What led to an error whose own message already says it.
 ///
@@ -77,7 +81,11 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
 
 /// Prints a line on standard error. A terminal that is gone does not matter.
 pub(crate) fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", printable(line));
+    let (line, mut stderr) = (printable(line), std::io::stderr());
+    let _ = match shows_colour(&stderr) {
+        true => writeln!(stderr, "{}", coloured(&line)),
+        false => writeln!(stderr, "{line}"),
+    };
 }
 
 #[cfg(test)]

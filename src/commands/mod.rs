@@ -19,7 +19,7 @@ pub(crate) mod validate;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, anyhow};
 use chrono::Datelike;
@@ -29,7 +29,7 @@ use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
 use crate::config::RunConfig;
 use crate::config::machine::{Machine, warning};
-use crate::errors::printable;
+use crate::errors::{coloured, printable, shows_colour};
 use crate::market::options::BarLabel;
 use crate::market::options::{LoadReport, by_sentence, doubts};
 use crate::market::store::{LocalStore, Store};
@@ -196,7 +196,27 @@ fn container_name(flag: &ContainerArg) -> String {
     flag.name.clone().or_else(of_environment).unwrap_or_else(|| RunConfig::default().data.container)
 }
 
+/// Why something that was said did not arrive.
+static UNSAID: OnceLock<String> = OnceLock::new();
+
 /// Says on standard output. Whoever closed it does not want to hear: the results are on disk.
 fn say(text: &str) {
-    let _ = std::io::stdout().write_all(printable(text).as_bytes());
+    let (text, mut stdout) = (printable(text), std::io::stdout());
+    let written = match shows_colour(&stdout) {
+        true => stdout.write_all(coloured(&text).as_bytes()),
+        false => stdout.write_all(text.as_bytes()),
+    };
+    if let Err(error) = written.and_then(|()| stdout.flush())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        UNSAID.get_or_init(|| error.to_string());
+    }
+}
+
+/// Errors: something that was said did not arrive, as on a full disk.
+fn all_was_said() -> Result<()> {
+    let why = UNSAID.get();
+    why.map_or(Ok(()), |why| {
+        Err(anyhow!("standard output: {why}; the results are whole, only what was printed is lost"))
+    })
 }

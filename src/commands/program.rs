@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use super::keys;
 use super::ranks::{
     EXIT_LOST, EXIT_STOPPED, EXIT_WRONG, code_of_rank, compute_on, follows_rank_0,
     install_panic_line, over_ranks, parallel, train,
 };
+use super::{all_was_said, keys};
 use crate::cli::{
     AgentsArgs, Cli, Command, GlobalArgs, StrategiesArgs, StudyArgs, one_line, usage_error,
 };
@@ -42,7 +42,8 @@ pub fn main() -> ExitCode {
     let outcome = one_job(tasks)
         .and_then(|()| keys::read(rank))
         .and_then(|()| parse(rank))
-        .and_then(|cli| run(cli, launched));
+        .and_then(|cli| run(cli, launched))
+        .and_then(|code| all_was_said().map(|()| code));
     let code = match outcome {
         Ok(code) => code,
         Err(error) => {

@@ -17,8 +17,18 @@ pub(crate) fn completions(args: &CompletionsArgs) {
     };
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "dqn-trader", &mut text);
+    if let Shell::Bash = args.shell {
+        text = with_one_name(&text);
+    }
     // Whoever closed the pipe does not want the rest.
     let _ = std::io::stdout().write_all(&text);
+}
+
+/// The script for bash sets `dqn__trader` as the name of this program and then asks for
+/// `dqn__subcmd__trader`, so that nothing would be completed after a command's name (clap_complete
+/// 4.6 takes the hyphen for a space).
+fn with_one_name(script: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(script).replace("dqn__subcmd__trader", "dqn__trader").into_bytes()
 }
 
 /// Writes manual pages.

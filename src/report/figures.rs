@@ -25,7 +25,7 @@ pub(super) fn section(eval: &Metrics, benchmark: &Metrics, costs: [f64; 2]) -> S
         (
             "Maximum drawdown",
             |m| Some(percent(m.max_drawdown)),
-            "largest fall below a previous peak",
+            "largest fall below a previous peak, at the ends of days",
         ),
         ("Volatility", |m| m.volatility.map(percent), "of daily returns, annualised"),
         ("Exposure", |m| Some(percent(m.exposure)), "mean gross exposure over equity"),

@@ -45,7 +45,7 @@ pub(super) fn heat_map(record: &BacktestRecord) -> String {
     let shown = wide("Monthly returns", "heat", &content);
     format!(
         "<h2>Monthly returns</h2>\n{shown}<p class=\"explained\">After costs. Blue is a gain, ochre a \
-         loss; shades deepen at 1%, 3% and 10%, in every report.</p>\n"
+         loss; shades deepen at 0.1%, 1%, 3% and 10%, in every report.</p>\n"
     )
 }
 

@@ -42,8 +42,8 @@ pub(super) fn reason(inference: &Inference) -> String {
                 _ => format!(" Both figures allow for the best of {} being picked.", trials(count)),
             };
             format!(
-                "Luck alone earns this much {} times in 100 and times trades this well {} times in \
-                 100; we say \u{201c}edge\u{201d} when both are at most {}.{allowance}",
+                "Luck alone earns this much {} times in 100, and it times trades this well {} times \
+                 in 100; we say \u{201c}edge\u{201d} when both are at most {}.{allowance}",
                 times_in_100(1.0 - deflated),
                 times_in_100(timing),
                 times_in_100(THRESHOLD),
@@ -112,6 +112,11 @@ pub(super) fn section(inference: &Inference) -> String {
             "p-value of the time of day".into(),
             percents(clock.map(|clock| clock.p_value)),
             clock_meaning.into(),
+        ),
+        (
+            "p-value of both together".into(),
+            percents(inference.timing_p_value()),
+            "the smaller of the two, each over its share of the level".into(),
         ),
         (
             "Trials".into(),
@@ -197,8 +202,8 @@ verdict: no evidence of an edge (p = 0.310, at most 0.04 needed; 1 trial)
     fn reasons_name_both_tests_or_why_there_is_none() {
         let found = inference();
         let said = reason(&found);
-        let expected = "Luck alone earns this much 12 times in 100 and times trades this well 34 \
-                        times in 100; we say \u{201c}edge\u{201d} when both are at most 4.";
+        let expected = "Luck alone earns this much 12 times in 100, and it times trades this well \
+                        34 times in 100; we say \u{201c}edge\u{201d} when both are at most 4.";
         assert_eq!(said, expected);
         let trials = TrialsCounted { count: 12, ..found.trials.clone() };
         let said = reason(&Inference { trials, ..found.clone() });
@@ -224,6 +229,6 @@ verdict: no evidence of an edge (p = 0.310, at most 0.04 needed; 1 trial)
         for shown in ["1.26, 95% interval −0.70 to 3.10", "88.0%", "(251 shifts)", "<td>1</td>"] {
             assert!(text.contains(shown), "{shown} in {text}");
         }
-        assert_eq!(text.matches("<tr>").count(), 7);
+        assert_eq!(text.matches("<tr>").count(), 8);
     }
 }

@@ -25,7 +25,7 @@ const LAYERS: [&[&str]; 14] = [
 ];
 
 /// A foreign library, and the only modules that may name it.
-const SEAMS: [(&str, &[&str]); 13] = [
+const SEAMS: [(&str, &[&str]); 15] = [
     ("tch", &["rl/torch"]),
     ("libloading", &["rl/libtorch/library"]),
     ("mpi", &["comm/mpi"]),
@@ -37,6 +37,8 @@ const SEAMS: [(&str, &[&str]); 13] = [
     ("flate2", &["ingest/table"]),
     ("calamine", &["ingest/table/workbook"]),
     ("hyper", &["trade/serve"]),
+    ("anstream", &["errors/colour"]),
+    ("anstyle", &["errors/colour"]),
     ("clap_complete", &["commands/shell"]),
     ("clap_mangen", &["commands/shell"]),
 ];

@@ -25,6 +25,7 @@ mod process_tree;
 mod program;
 mod results;
 mod resume;
+mod shell;
 mod store;
 mod strategies;
 mod strategy_runner;

@@ -385,14 +385,20 @@ fn the_saved_configuration_runs_the_same_again() {
     }
 }
 
-/// As in `dqn-trader ... | head -1`.
+/// As in `dqn-trader ... | head -1`; on a full disk it is one, and the results are there.
 #[test]
 fn a_closed_standard_output_is_no_failure() {
     let place = Place::new();
-    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
     let args = short(&["--stocks", "AAPL", "--episodes", "1", "--quiet"]);
-    assert!(place.program(&args).stdout(full()).status().unwrap().success());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert!(place.program(&args).stdout(writer).status().unwrap().success());
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let args = ["evaluate", "--model", "results", "--quiet"];
-    assert!(place.program(&args).stdout(full()).status().unwrap().success());
+    let output = place.program(&args).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("error: standard output: No space left on device"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
     assert!(place.path("results/evaluation/summary.json").exists());
 }
