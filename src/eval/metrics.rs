@@ -1,12 +1,14 @@
 //! Performance metrics that match empyrical. Pure functions.
 
+mod totals;
+
 use chrono::{Datelike, NaiveDate, Weekday};
 use serde::{Deserialize, Serialize};
 
-use super::totals::AccountTotals;
 use crate::market::Symbol;
 use crate::market::calendar::MarketClock;
 use crate::market::panel::PanelBar;
+pub(super) use totals::AccountTotals;
 
 /// Record of a back-test, one entry per bar: equity curve, fills and positions. The first entry is
 /// the start, before any trade.

@@ -18,5 +18,4 @@ pub(crate) mod rules;
 #[cfg(test)]
 mod rules_combined;
 pub mod tape;
-mod totals;
 pub(crate) mod trades;

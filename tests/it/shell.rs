@@ -9,8 +9,8 @@ fn offered(place: &Place, words: &[&str]) -> Vec<String> {
     let (last, all) = (words.len(), ["dqn-trader"].iter().chain(words).copied());
     let all: Vec<&str> = all.collect();
     let script = format!(
-        "source {}; COMP_WORDS=({}); COMP_CWORD={last}; _dqn-trader dqn-trader '{}' '{}'; \
-         echo \"${{COMPREPLY[@]}}\"",
+        "source {}; function=$(complete -p dqn-trader | sed 's/.* -F \\([^ ]*\\).*/\\1/'); \
+         COMP_WORDS=({}); COMP_CWORD={last}; $function dqn-trader '{}' '{}'; echo \"${{COMPREPLY[@]}}\"",
         place.path("completions").display(),
         all.join(" "),
         all[last],

@@ -2,12 +2,12 @@
 
 use chrono::NaiveDate;
 
-use super::metrics::{BacktestRecord, Metrics, daily_metrics, days_per_year, returns_between};
+use super::{BacktestRecord, Metrics, daily_metrics, days_per_year, returns_between};
 use crate::market::calendar::MarketClock;
 
 /// What [`Metrics`] need of an account's bars so far.
 #[derive(Clone, Debug)]
-pub(super) struct AccountTotals {
+pub(in crate::eval) struct AccountTotals {
     /// Equity before the first bar.
     first: f64,
     last: f64,
@@ -25,7 +25,7 @@ impl AccountTotals {
     /// # Panics
     /// If columns differ in length, a number is not finite, or the record is empty or begins
     /// without equity.
-    pub(super) fn new(record: &BacktestRecord) -> AccountTotals {
+    pub(in crate::eval) fn new(record: &BacktestRecord) -> AccountTotals {
         let first = *record.equity.first().expect("a record has at least its start");
         assert!(first > 0.0, "a record begins with equity");
         let mut totals = AccountTotals {
@@ -46,7 +46,7 @@ impl AccountTotals {
     ///
     /// # Panics
     /// If columns differ in length or a number is not finite.
-    pub(super) fn add(&mut self, record: &BacktestRecord) {
+    pub(in crate::eval) fn add(&mut self, record: &BacktestRecord) {
         record.assert_consistent();
         for t in 1..record.end_s.len() {
             self.reward += record.reward[t];
@@ -66,11 +66,11 @@ impl AccountTotals {
     }
 
     /// As [`BacktestRecord::daily_returns`].
-    pub(super) fn daily_returns(&self) -> Vec<f64> {
+    pub(in crate::eval) fn daily_returns(&self) -> Vec<f64> {
         returns_between(self.first, self.daily_closes.iter().map(|&(_, equity)| equity))
     }
 
-    pub(super) fn metrics(&self) -> Metrics {
+    pub(in crate::eval) fn metrics(&self) -> Metrics {
         let returns = self.daily_returns();
         let year = days_per_year(self.daily_closes.iter().map(|&(date, _)| date));
         let daily = daily_metrics(&returns, year);
