@@ -13,7 +13,7 @@ use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 
-pub(crate) use colour::{coloured, shows_colour};
+pub(crate) use colour::{coloured, shows_colour, switch_off};
 
 /// What led to an error whose own message already says it.
 ///

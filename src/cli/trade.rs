@@ -31,7 +31,7 @@ pub(crate) struct TradeArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
     /// First day of the account; bars before it warm the indicators up [default: the last day that
-    /// the store has; of lines, the first]
+    /// the store has; of lines, the first; of made-up prices, eval_start of the run]
     #[arg(long, value_name = "DATE")]
     pub(crate) start: Option<NaiveDate>,
     /// Last day: the command ends after its session

@@ -15,7 +15,7 @@ use crate::comm::launch::{LaunchInfo, launch_info, set_transport, unknown_tasks}
 use crate::comm::local::LocalComm;
 use crate::compute::process;
 use crate::config::Mode;
-use crate::errors::{message, tell};
+use crate::errors::{message, switch_off, tell};
 use crate::files::parsing;
 use crate::report::{Progress, Verbosity};
 use crate::train::callbacks::Ending;
@@ -31,6 +31,7 @@ pub fn main() -> ExitCode {
     let tasks = unknown_tasks(|name| std::env::var(name).ok()).filter(|_| launched.is_none());
     let rank = launched.or(tasks).map_or(0, |launched| launched.rank);
     if launched.is_some() {
+        switch_off();
         set_transport();
         process::when_parent_ends(move || lose_launcher(rank));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use chrono::{NaiveDate, Utc};
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ use crate::source::{self, DataSource, SYNTHETIC};
 use crate::trade::account::PaperAccount;
 use crate::trade::feed::{Asked, Batch, Feed, LineFeed, MadeUpFeed, StoreFeed};
 use crate::trade::journal::{Journal, Kept, Opening};
-use crate::trade::outputs::{ORDER_LOG, Outputs};
+use crate::trade::outputs::{self, ORDER_LOG, Outputs};
 use crate::trade::rows::Patience;
 use crate::trade::serve::LiveServer;
 use crate::train::evaluation::EvaluationResult;
@@ -55,6 +55,7 @@ pub(crate) fn trade(args: &TradeArgs, global: &GlobalArgs, progress: Progress) -
     let run = SavedRun::with_settings(args.resolve()?, &args.model.join(MODEL_FILE))?;
     let config = &run.config;
     let _lock = FolderLock::take(&config.output)?;
+    outputs::sweep(&config.output)?;
     let kept = Journal::read(&config.output)?;
     let source = Source::open(args, config, global)?;
     let mut notices = source.notices(config);
@@ -122,6 +123,7 @@ pub(crate) fn trade(args: &TradeArgs, global: &GlobalArgs, progress: Progress) -
         told,
         said_s: None,
         begun_s: Utc::now().timestamp(),
+        found_s: None,
         server,
     };
     session.show();
@@ -131,6 +133,9 @@ pub(crate) fn trade(args: &TradeArgs, global: &GlobalArgs, progress: Progress) -
         let due = session.account.due().map(|due| due.saturating_duration_since(Instant::now()));
         let batch = feed.next(due.map_or(ROUND, |due| due.min(ROUND)))?;
         is_over = session.take(batch)?;
+    }
+    if args.once && is_over {
+        session.print_open(true)?;
     }
     session.end()?;
     Ok(stop.load(Ordering::Relaxed) && !is_over)
@@ -151,6 +156,8 @@ struct Session<'a> {
     said_s: Option<i64>,
     /// When the command began, UTC seconds.
     begun_s: i64,
+    /// The last time of the bars that came first, UTC seconds: of a store, what it had at the start.
+    found_s: Option<i64>,
     server: Option<LiveServer>,
 }
 
@@ -161,6 +168,9 @@ impl Session<'_> {
         if let Some(until) = self.args.until {
             batch.bars.retain(|new| market_date(new.bar.end_s) <= until);
         }
+        if self.found_s.is_none() {
+            self.found_s = batch.bars.iter().map(|new| new.bar.end_s).max();
+        }
         // Lines come in the order of time.
         batch.is_over |= self.args.is_stdin() && batch.bars.len() < count;
         let is_over = batch.is_over;
@@ -168,9 +178,12 @@ impl Session<'_> {
         if !decided.is_empty() {
             let lines = self.outputs.decided(&self.account, &decided)?;
             self.show();
-            write_out(&lines)?;
+            self.print(&lines, decided.len())?;
         }
         let new = &self.account.notices()[self.told..];
+        if decided.is_empty() && !new.is_empty() {
+            self.show();
+        }
         new.iter().take(MOST_NOTICES).for_each(|notice| self.progress.line(notice));
         if new.len() > MOST_NOTICES {
             self.progress.line(&format!("{} notices more", new.len() - MOST_NOTICES));
@@ -181,6 +194,32 @@ impl Session<'_> {
             self.tell();
         }
         Ok(is_over || self.is_last_day_over())
+    }
+
+    /// Prints the orders of the `times` that were decided now, which are `lines`. Of a store only
+    /// those that are still open: the others were filled at bars that are there.
+    fn print(&self, lines: &str, times: usize) -> Result<()> {
+        if self.args.once {
+            // At the end.
+            return Ok(());
+        }
+        if self.args.is_stdin() {
+            return write_out(lines);
+        }
+        // Of what was found at the start, some may wait for stocks that lack a bar.
+        if self.account.last_s() < self.found_s {
+            return Ok(());
+        }
+        self.print_open(times > 1)
+    }
+
+    /// Prints the orders for the next open. `tells_of_none`: says so where there are none.
+    fn print_open(&self, tells_of_none: bool) -> Result<()> {
+        let open = self.account.desk().next_orders();
+        if open.is_empty() && tells_of_none {
+            self.progress.line(orders::lines(&self.config.stocks, open).trim_end());
+        }
+        write_out(&orders::rows(&self.config.stocks, open))
     }
 
     /// Whether the bar with which the last session ends is there, or can no longer come. A session
@@ -257,11 +296,13 @@ impl Session<'_> {
         self.progress.finish();
         if self.account.desk().records().is_none() {
             let start = self.account.start();
-            let what = match self.account.last_s() {
-                Some(last_s) if market_date(last_s) >= start => {
+            let what = match self.account.last_s().map(market_date) {
+                Some(last) if last >= start => {
                     "the indicators have not settled yet: give more bars before the first day"
+                        .into()
                 }
-                _ => "there is no bar of that day or a later one yet",
+                Some(last) => format!("the last day that has bars is {last}"),
+                None => "there is no bar of that day or a later one yet".into(),
             };
             self.progress.line(&format!("The account begins on {start}, but {what}."));
         }
@@ -353,14 +394,15 @@ impl Source {
         notices
     }
 
-    /// The last day with bars, up to `until`; None for lines.
+    /// The last day with bars, up to `until`; None for lines. Made-up bars have no last day: an account
+    /// of them begins with the evaluation of the run.
     ///
     /// Errors: there is none, or the store cannot be listed.
     fn last_day(&self, config: &RunConfig, until: Option<NaiveDate>) -> Result<Option<NaiveDate>> {
         let store: &Arc<dyn Store> = match self {
             Source::Lines => return Ok(None),
             Source::Bars { source: DataSource::Synthetic(_), .. } => {
-                return Ok(Some(config.eval_start));
+                return Ok(Some(config.eval_start.min(until.unwrap_or(config.eval_end))));
             }
             Source::Bars { source: DataSource::Store(store), .. } => store,
         };
@@ -381,7 +423,7 @@ impl Source {
         kept: Option<&Kept>,
     ) -> Result<Box<dyn Feed>> {
         let minutes = config.data.bar_minutes.context("config.toml has no data.bar_minutes")?;
-        let Source::Bars { source, cache, .. } = self else {
+        let Source::Bars { source, name, cache } = self else {
             let input = BufReader::new(std::io::stdin());
             return Ok(Box::new(LineFeed::new(input, config, minutes)));
         };
@@ -396,7 +438,15 @@ impl Source {
         };
         Ok(match &source {
             DataSource::Synthetic(_) => {
-                Box::new(MadeUpFeed::new(&source, &asked, config.eval_end)?)
+                let end = args.until.unwrap_or(config.eval_end);
+                if asked.start > end {
+                    bail!(
+                        "--start {} is after the last day of {name}, which is {end} without a later \
+                         --until; choose an earlier day, or give a later --until",
+                        asked.start
+                    );
+                }
+                Box::new(MadeUpFeed::new(&source, &asked, end)?)
             }
             DataSource::Store(store) => {
                 let wait = Duration::from_secs(args.wait);

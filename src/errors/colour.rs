@@ -1,18 +1,32 @@
 //! Colours of what is said, where a terminal shows them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anstream::{AutoStream, ColorChoice, stream::RawStream};
 use anstyle::{AnsiColor, Style};
 
 const BOLD: Style = Style::new().bold();
 
+/// Whether the streams of this process are not those of its user.
+static IS_OFF: AtomicBool = AtomicBool::new(false);
+
+/// From now on nothing is coloured: a launcher gives its ranks a terminal of its own, and what they
+/// say may end in a file.
+pub(crate) fn switch_off() {
+    IS_OFF.store(true, Ordering::Relaxed);
+}
+
 /// Whether `stream` is a terminal that shows colours and its user has not said no: `NO_COLOR`,
 /// `CLICOLOR`, `CLICOLOR_FORCE` and `TERM` are obeyed.
 pub(crate) fn shows_colour(stream: &impl RawStream) -> bool {
-    AutoStream::choice(stream) != ColorChoice::Never
+    !IS_OFF.load(Ordering::Relaxed) && AutoStream::choice(stream) != ColorChoice::Never
 }
 
-/// `text` with errors, verdicts, heads of tables and titles set off.
+/// `text` with errors, verdicts, heads of tables and titles set off. JSON stays as it is.
 pub(crate) fn coloured(text: &str) -> String {
+    if text.starts_with(['{', '[']) {
+        return text.into();
+    }
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let is_head = |at: usize| lines.get(at).is_some_and(|line| is_table_head(line));
     let mut shown = String::with_capacity(text.len() + 16 * lines.len());
@@ -71,6 +85,8 @@ mod tests {
         assert_eq!(error, "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m it failed\n");
         assert!(coloured("verdict: worse than doing nothing").contains("[31m"));
         assert!(coloured("verdict: no evidence of an edge").contains("[33m"));
+        let json = "{\n    \"a\": 1,\n    \"b\": 2\n}\n";
+        assert_eq!(coloured(json), json);
     }
 
     /// A file is no terminal.

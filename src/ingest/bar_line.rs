@@ -5,6 +5,7 @@ use std::io::{BufRead, Read};
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::error::Category;
 
 use crate::errors::Cause;
 use crate::market::bar::{is_price, is_volume};
@@ -13,6 +14,9 @@ use crate::market::{calendar, times};
 
 /// Far more than the bars of a thousand stocks take.
 const MAX_LINE_BYTES: u64 = 4 << 20;
+/// A line as it should be, for those whose lines cannot be read.
+const EXAMPLE: &str = "{\"timestamp\": \"2020-01-02T10:00:00-05:00\", \"stock\": \"AAPL\", \
+                       \"open\": 74, \"high\": 75, \"low\": 73.9, \"close\": 74.6, \"volume\": 1e6}";
 
 /// Values of further columns of a bar; None where unknown.
 type ColumnValues = BTreeMap<String, Option<f64>>;
@@ -91,20 +95,29 @@ pub(crate) fn next_line(
         }
         let line = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8", "write JSON"))?;
         if !line.trim().is_empty() {
-            return Ok(Some(line));
+            return Ok(Some(line.trim_end_matches(['\n', '\r']).into()));
         }
     }
 }
 
 impl BarLine {
-    /// Reads a line.
-    ///
-    /// Errors: it is no JSON of a bar, its time cannot be read, or a price or volume is none.
+    /// Reads a line of `strategies stream`; as [`BarLine::parse_by`].
     pub(crate) fn parse(text: &str) -> Result<BarLine, MarketError> {
-        let written: Written = serde_json::from_str(text).map_err(|e| {
-            let what = e.to_string().replace(" at line 1 column", " at column");
-            wrong(what, "see dqn-trader strategies stream --help")
-        })?;
+        BarLine::parse_by(text, "docs/strategies.md")
+    }
+
+    /// Reads a line. `page`: where a reader finds how lines are written.
+    ///
+    /// Errors: it is no JSON of a bar, its time cannot be read, or a price or volume is none; none
+    /// names the line.
+    pub(crate) fn parse_by(text: &str, page: &str) -> Result<BarLine, MarketError> {
+        let hint = || format!("give one bar per line, such as {EXAMPLE}; see {page}");
+        // Fields without names, as of an array, would be taken in their order.
+        if !text.trim_start().starts_with('{') {
+            return Err(wrong("not a whole JSON object", hint()));
+        }
+        let written: Written =
+            serde_json::from_str(text).map_err(|error| wrong(unreadable(&error), hint()))?;
         let end_s = end_of(&written.timestamp)?;
         let bars = written.prices()?.into_iter().map(|(symbol, prices)| {
             let bar = sound(&symbol, end_s, &prices)?;
@@ -151,6 +164,16 @@ impl Written {
                 "give either stock, open, high, low and close, or bars with these for each stock",
             )),
         }
+    }
+}
+
+/// What is wrong with the JSON of a line. Its number is for the caller to say.
+fn unreadable(error: &serde_json::Error) -> String {
+    let what = error.to_string().replace(" at line 1 column ", " at column ");
+    match error.classify() {
+        Category::Eof => "not a whole JSON object, it breaks off".into(),
+        Category::Data => what,
+        _ => format!("not a whole JSON object: {what}"),
     }
 }
 
@@ -202,4 +225,62 @@ fn sound(symbol: &Symbol, end_s: i64, prices: &Prices) -> Result<Bar, MarketErro
 
 fn wrong(what: impl Into<String>, hint: impl Into<String>) -> MarketError {
     MarketError::Input { what: what.into(), hint: hint.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(text: &str) -> String {
+        BarLine::parse_by(text, "docs/trade.md").map(drop).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn lines_come_without_their_ends() {
+        let mut input = "one\n\n  \r\ntwo\r\nthree".as_bytes();
+        let (mut number, mut found) = (0, Vec::new());
+        while let Some(line) = next_line(&mut input, &mut number).unwrap() {
+            found.push((number, line));
+        }
+        assert_eq!(found, [(1, "one".into()), (4, "two".into()), (5, "three".into())]);
+    }
+
+    #[test]
+    fn the_example_is_a_bar() {
+        let line = BarLine::parse(EXAMPLE).unwrap();
+        assert_eq!((line.bars.len(), line.bars[0].symbol.as_str()), (1, "AAPL"));
+    }
+
+    #[test]
+    fn what_is_no_whole_object_is_said_with_an_example() {
+        let cut = &EXAMPLE[..28];
+        for text in ["hello", "[1,2]", "5", "null", "\"text\"", "{", cut] {
+            let error = error_of(text);
+            assert!(error.starts_with("not a whole JSON object"), "{text}: {error}");
+            assert!(error.ends_with(&format!("such as {EXAMPLE}; see docs/trade.md")), "{error}");
+        }
+        // Two on one line, the first of them cut short, too.
+        for text in [format!("{EXAMPLE}{EXAMPLE}"), format!("{cut}{EXAMPLE}")] {
+            let error = error_of(&text);
+            assert!(error.starts_with("not a whole JSON object: "), "{error}");
+            assert!(error.contains(" at column "), "{error}");
+        }
+        // An array of the fields' values is no object.
+        assert!(error_of("[1577977200, \"AAPL\", 1, 1, 1, 1, 1, {}, null]").contains("whole"));
+        let error = BarLine::parse("hello").map(drop).unwrap_err().to_string();
+        assert!(error.ends_with("see docs/strategies.md"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_field_is_said_without_a_number_of_the_line() {
+        for (from, to, words) in [
+            ("\"open\": 74", "\"open\": \"much\"", "\"much\", expected f64 at column "),
+            ("\"open\"", "\"opening\"", "unknown field `opening`"),
+            ("\"timestamp\": \"2020-01-02T10:00:00-05:00\", ", "", "missing field `timestamp`"),
+        ] {
+            let error = error_of(&EXAMPLE.replace(from, to));
+            assert!(error.contains(words) && !error.contains(" line 1 "), "{error}");
+            assert!(error.ends_with("see docs/trade.md"), "{error}");
+        }
+    }
 }

@@ -27,6 +27,8 @@ use crate::train::warmup::Warmup;
 
 /// Calendar days before the last bar whose files are watched for more bars, and for corrections.
 const WATCHED_DAYS: u64 = 7;
+/// Where a reader finds how lines are written.
+const PAGE: &str = "docs/trade.md";
 /// Lines that wait to be decided.
 const LINES_AHEAD: usize = 64;
 /// A file that cannot be read may be half written; after so long it is an error.
@@ -110,6 +112,12 @@ impl Watch {
     /// other stocks are waited for, so that the bar comes before its time is decided.
     fn stillness(&self) -> Duration {
         self.wait / 2
+    }
+
+    /// The last day that the store has of a stock.
+    fn last_day(&self, symbol: &Symbol) -> Result<Option<NaiveDate>, MarketError> {
+        let always = Period { start: NaiveDate::MIN, end: NaiveDate::MAX };
+        Ok(self.store.list(symbol, &always)?.last().map(|file| file.date))
     }
 }
 
@@ -211,6 +219,21 @@ impl WatchedStock {
                 hint: "put them back; the same command goes on with the account".into(),
             });
         }
+        if files.is_empty()
+            && from.is_none()
+            && let Some(last) = watch.last_day(&self.symbol)?.filter(|last| *last < start)
+        {
+            return Err(MarketError::NoData {
+                symbol: self.symbol.to_string(),
+                what: format!(
+                    "the last day that {} has of it is {last}, but an account that begins on {} needs \
+                     bars from {start} on",
+                    watch.store.place(),
+                    watch.start
+                ),
+                hint: "choose an earlier --start".into(),
+            });
+        }
         if files.is_empty() && from.is_some() {
             // A stock that has ended.
             self.is_known = true;
@@ -309,14 +332,14 @@ pub(crate) struct MadeUpFeed {
 }
 
 impl MadeUpFeed {
-    /// The bars of a synthetic market until the last day that is asked for, which is `end` if none is.
+    /// The bars of a synthetic market until `end`.
     pub(crate) fn new(
         source: &DataSource,
         asked: &Asked<'_>,
         end: NaiveDate,
     ) -> Result<MadeUpFeed> {
         let start = asked.warmup.first_day(asked.start);
-        let period = Period { start, end: asked.until.unwrap_or(end) };
+        let period = Period { start, end };
         let (mut bars, mut reports) = (Vec::new(), Vec::new());
         for (stock, symbol) in asked.stocks.iter().enumerate() {
             let (stocks, options) = (asked.stocks, &asked.options);
@@ -409,7 +432,7 @@ fn bars_of(
     columns: &[String],
     check: &mut LineCheck,
 ) -> Result<Vec<NewBar>> {
-    let line = BarLine::parse(line)?;
+    let line = BarLine::parse_by(line, PAGE)?;
     let mut bar = |of: &StockBar| -> Result<NewBar> {
         let stock = stocks.iter().position(|known| *known == of.symbol);
         let stock = stock.with_context(|| {

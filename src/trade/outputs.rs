@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -11,12 +12,13 @@ use super::account::{Decided, PaperAccount};
 use crate::config::RunConfig;
 use crate::env::costs::Costs;
 use crate::eval::metrics::BacktestRecord;
+use crate::files::WRITING;
 use crate::market::Symbol;
 use crate::market::calendar::{self, market_date};
 use crate::report::folder::ResultsFolder;
 use crate::report::paper::PaperReport;
 use crate::report::run_explanation::RunExplanation;
-use crate::report::trades::{DecidedBy, Trades};
+use crate::report::trades::{self, DecidedBy, Trades};
 use crate::report::{allocations_csv, orders, portfolio_csv};
 use crate::train::evaluation::EvaluationResult;
 
@@ -24,6 +26,43 @@ use crate::train::evaluation::EvaluationResult;
 const PORTFOLIO: &str = "portfolio.csv";
 /// All orders since the first day.
 pub(crate) const ORDER_LOG: &str = "order_log.csv";
+const SUMMARY: &str = "summary.json";
+
+/// Files that are moved to their place when they are whole.
+const WHOLE: [&str; 7] = [
+    PORTFOLIO,
+    ORDER_LOG,
+    orders::NAME,
+    allocations_csv::NAME,
+    trades::NAME,
+    SUMMARY,
+    "report.html",
+];
+
+/// Removes what a kill left of files that were being written. Whoever calls it holds the lock of
+/// `folder`.
+///
+/// Errors: the folder cannot be listed, or a file not be removed.
+pub(crate) fn sweep(folder: &Path) -> Result<()> {
+    let failed = || format!("{}: cannot be listed", folder.display());
+    for entry in std::fs::read_dir(folder).with_context(failed)? {
+        let entry = entry.with_context(failed)?;
+        let is_file = entry.file_type().with_context(failed)?.is_file();
+        if is_file && entry.file_name().to_str().is_some_and(is_left) {
+            let path = entry.path();
+            let removed = std::fs::remove_file(&path);
+            removed.with_context(|| format!("{}: cannot be removed", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file of this name was to become one of the account's.
+fn is_left(name: &str) -> bool {
+    let Some((stem, random)) = name.split_once(WRITING) else { return false };
+    let is_its = |own: &&str| Path::new(own).file_stem() == Some(stem.as_ref());
+    random.bytes().all(|byte| byte.is_ascii_alphanumeric()) && WHOLE.iter().any(is_its)
+}
 
 /// The files, and which of them grow with every bar.
 pub(crate) struct Outputs {
@@ -63,9 +102,7 @@ impl Outputs {
         let written_s = None;
         let outputs =
             Outputs { folder, stocks, explanation, portfolio, order_log, bars, written_s };
-        if !decided.is_empty() {
-            outputs.next_orders(account)?;
-        }
+        outputs.next_orders(account)?;
         Ok(outputs)
     }
 
@@ -121,11 +158,45 @@ impl Outputs {
         let decided_by = DecidedBy::Experts(&result.allocations);
         Trades::write(&[Trades::new(&result.record, decided_by, &costs)], &self.folder)?;
         let text = serde_json::to_string_pretty(&summary(&result))?;
-        self.folder.write_whole("summary.json", text.as_bytes())?;
+        self.folder.write_whole(SUMMARY, text.as_bytes())?;
         let (explanation, dqn) = (&self.explanation, account.desk().dqn());
         let report = PaperReport { config, result: &result, dqn, explanation, notices };
         report.write(&self.folder)?;
         self.written_s = account.last_s();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_kill_left_is_swept_and_the_rest_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let left = ["allocations", "trades", "summary", "report", "orders", "order_log"];
+        let left = left.map(|stem| format!("{stem}{WRITING}NWYyDQ"));
+        let others = [
+            "allocations.csv",
+            "journal.jsonl",
+            "notes.writing-NWYyDQ",
+            "policy.writing-NWYyDQ",
+            "summary.writing-tips.md",
+        ];
+        for name in left.iter().map(String::as_str).chain(others) {
+            std::fs::write(place.path().join(name), "half").unwrap();
+        }
+        sweep(place.path()).unwrap();
+        assert!(left.iter().all(|name| !place.path().join(name).exists()));
+        assert!(others.iter().all(|name| place.path().join(name).exists()));
+        assert!(sweep(&place.path().join("nowhere")).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_has_a_name_that_is_swept() {
+        let place = tempfile::tempdir().unwrap();
+        let whole = crate::files::WholeFile::begin(&place.path().join(PORTFOLIO)).unwrap();
+        let name = whole.temporary().file_name().unwrap().to_str().unwrap();
+        assert!(is_left(name), "{name}");
     }
 }

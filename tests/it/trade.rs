@@ -172,7 +172,7 @@ fn bar_by_bar_it_decides_what_an_evaluation_decides() {
     assert_same(&place, &ITS_FILES, "own", "once");
     let log = place.text("once/order_log.csv");
     assert!(log.lines().count() > 20, "it trades: {log}");
-    assert_eq!(String::from_utf8(out.stdout).unwrap(), log);
+    assert_eq!(String::from_utf8(out.stdout).unwrap(), place.text("once/orders.csv"));
 
     // The DQN alone, and what its run found that it listens to.
     let json =
@@ -192,7 +192,12 @@ fn bar_by_bar_it_decides_what_an_evaluation_decides() {
         let output = fed(&place, &trade("-", folder, &["--quiet"]), &input);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert_same(&place, &ALL_FILES[..5], "once", folder);
+        // Each line's orders, as it comes.
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), log);
     }
+    let at_end = trade("-", "at_end", &["--once", "--quiet"]);
+    let output = fed(&place, &at_end, &lines(&place, "once", true));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), place.text("at_end/orders.csv"));
 
     // Half an hour of the day before the last is not whole yet when the command starts.
     let mut of_day =
@@ -226,6 +231,76 @@ fn bar_by_bar_it_decides_what_an_evaluation_decides() {
     assert_same(&place, &ALL_FILES, "once", "grown");
 }
 
+/// Standard output has no orders of bars that are caught up, but those of the last, and those of
+/// bars that come.
+#[test]
+fn orders_that_were_filled_are_not_printed() {
+    let series = series();
+    let place = trained(&series);
+    succeed(&mut place.program(&trade("whole", "all", &["--once", "--until", END, "--quiet"])));
+    let (log, portfolio) = (place.text("all/order_log.csv"), place.text("all/portfolio.csv"));
+    let times: Vec<&str> =
+        portfolio.lines().skip(1).map(|row| row.split(',').next().unwrap()).collect();
+    let orders_at = |time: &str| -> String {
+        let rows = log.lines().filter(|row| row.starts_with(time));
+        rows.map(|row| format!("{row}\n")).collect()
+    };
+    let has_orders = |row: &usize| {
+        let is_same_day = times[*row][..10] == times[row - 1][..10];
+        is_same_day && !orders_at(times[*row]).is_empty()
+    };
+    let row = (1..times.len()).rev().find(has_orders).unwrap();
+    let (before, last) = (times[row - 1], times[row]);
+    let end_s = |time: &str| chrono::DateTime::parse_from_rfc3339(time).unwrap().timestamp();
+    let header = log.split_inclusive('\n').next().unwrap();
+
+    // The bar before an order is there, the bar with the order comes.
+    write(&place.path("part"), &series, ("2018-01-02", &last[..10]), end_s(before));
+    let args = trade("part", "watched", &["--wait", "5"]);
+    let mut command = place.program(&args);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let known = || {
+        let rows = std::fs::read_to_string(place.path("watched/portfolio.csv")).unwrap_or_default();
+        rows.lines().count().saturating_sub(1)
+    };
+    wait_for("the bar before", || known() == row);
+    write(&place.path("part"), &series, (&last[..10], &last[..10]), end_s(last));
+    wait_for("the last bar", || known() == row + 1);
+    run(Command::new("kill").args(["-INT", &child.id().to_string()]));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let expected = format!("{header}{}{}", orders_at(before), orders_at(last));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+
+    // All at once, and asked again.
+    for _ in 0..2 {
+        let output = run(&mut place.program(&trade("part", "part_once", &["--once"])));
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(printed, format!("{header}{}", orders_at(last)));
+        assert_eq!(printed, place.text("part_once/orders.csv"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && !said.contains("nothing to trade"), "{said}");
+    }
+
+    // An account that has not begun.
+    let begun = |data, start| {
+        ["trade", "--model", "run", "--data", data, "--output", "later", "--once", "--start", start]
+    };
+    let output = run(&mut place.program(&begun("whole", "2018-07-02")));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("next open: nothing to trade"), "{said}");
+    assert!(said.contains("begins on 2018-07-02, but the last day that has bars is 2018-06-15"));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), header);
+    assert_eq!(place.text("later/orders.csv"), header);
+    std::fs::remove_dir_all(place.path("later")).unwrap();
+    let words = ["begins on 2030-01-02", "2018-06-15", "earlier --start"];
+    refused(&mut place.program(&begun("whole", "2030-01-02")), &words);
+    let words = ["--start 2018-12-03 is after", "synthetic:sample", END, "--until"];
+    refused(&mut place.program(&begun("synthetic:sample", "2018-12-03")), &words);
+    assert!(!place.path("later").exists());
+}
+
 /// Killed with KILL after random times, and started again with the same lines.
 #[test]
 fn an_account_that_is_killed_goes_on_with_the_same_bytes() {
@@ -245,9 +320,14 @@ fn an_account_that_is_killed_goes_on_with_the_same_bytes() {
         child.wait().unwrap();
     }
     assert!(place.path("killed/journal.jsonl").exists());
+    // Of a file that was being written, and one of the user's.
+    let [left, other] =
+        ["allocations", "notes"].map(|stem| place.path(&format!("killed/{stem}.writing-NWYyDQ")));
+    [&left, &other].into_iter().for_each(|path| std::fs::write(path, "half").unwrap());
     let output = fed(&place, &trade("-", "killed", &["--quiet"]), &input);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_same(&place, &ALL_FILES, "never_killed", "killed");
+    assert!(!left.exists() && other.exists());
 }
 
 /// What is late, corrected, wrong or of another account is said.
@@ -294,6 +374,18 @@ fn what_cannot_be_as_it_should_is_named() {
     let open = || std::fs::File::open(place.path("input")).unwrap();
     let wrong = trade("-", "late", &["--quiet"]);
     refused(place.program(&wrong).stdin(open()), &["line 1", "give either stock"]);
+    for (text, words) in [
+        ("hello\n".to_string(), "line 1: not a whole JSON object"),
+        ("[1,2]\n".to_string(), "line 1: not a whole JSON object"),
+        // Cut in the middle of the input, and at its end.
+        (format!("{}\n{}\n{}\n", all[0], &all[1][..40], all[2]), "line 2: not a whole JSON object"),
+        (format!("{}\n{}", all[0], &all[1][..28]), "line 2: not a whole JSON object"),
+    ] {
+        std::fs::write(place.path("input"), text).unwrap();
+        let words = [words, "such as {\"timestamp\": ", "see docs/trade.md"];
+        let error = refused(place.program(&wrong).stdin(open()), &words);
+        assert_eq!(error.matches("line ").count(), 1, "{error}");
+    }
     let line = STOCKS.iter().fold(all[0].to_string(), |line, stock| line.replace(stock, "ZZZ"));
     std::fs::write(place.path("input"), line).unwrap();
     refused(place.program(&wrong).stdin(open()), &["ZZZ", "not among the model's stocks"]);
@@ -359,7 +451,8 @@ fn a_doubtful_bar_is_named_when_it_comes() {
 /// The page and the JSON beside it, for this machine's browsers only.
 #[test]
 fn a_live_page_shows_the_account() {
-    let place = trained(&series());
+    let mut series = series();
+    let place = trained(&series);
     let args = trade("whole", "live", &["--serve", "0"]);
     let mut command = place.program(&args);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -389,6 +482,12 @@ fn a_live_page_shows_the_account() {
     let page = get("/", &address);
     assert!(page.starts_with("HTTP/1.1 200") && page.contains(&grouped(equity)), "{page}");
     assert!(page.contains("Orders for the next open") && page.contains("<svg "));
+    // A notice is shown without a new bar.
+    *series[0].high.last_mut().unwrap() += 1.0;
+    write(&place.path("whole"), &series[..1], (END, END), i64::MAX);
+    wait_for("the notice", || {
+        get("/account.json", &address).contains("was corrected after it was decided")
+    });
     assert!(get("/", "evil.example").starts_with("HTTP/1.1 403"));
     assert!(get("/../journal.jsonl", &address).starts_with("HTTP/1.1 404"));
     run(Command::new("kill").args(["-INT", &child.id().to_string()]));
