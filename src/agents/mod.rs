@@ -103,8 +103,8 @@ pub struct AgentsReport {
     pub benchmark: Option<PerformanceFigures>,
     /// The run was stopped, so some agents may not have finished.
     pub stopped: bool,
-    /// Where `report.html` stands; None without an agent that succeeded, and in the process of a
-    /// Files on all agents together, or on the only one: the page and the trades.
+    /// Files on all agents together, or on the only one: the page and the trades. Empty without an
+    /// agent that succeeded.
     pub written: Vec<PathBuf>,
 }
 
@@ -134,6 +134,20 @@ impl AgentsReport {
     pub fn is_success(&self) -> bool {
         self.agents.iter().all(|agent| agent.ended == AgentExit::Done)
     }
+}
+
+/// Errors: no file can be made below `folder`, which may not be there yet.
+fn check_log_path(folder: &Path) -> Result<()> {
+    let is_there = |folder: &&Path| folder.exists();
+    let mut above =
+        folder.ancestors().map(|it| if it == Path::new("") { Path::new(".") } else { it });
+    let there = above.find(is_there).unwrap_or(Path::new("."));
+    tempfile::tempfile_in(there).map(drop).map_err(|error| {
+        anyhow!(
+            "log_config.log_path {}: {error}; name a folder that can be written",
+            folder.display()
+        )
+    })
 }
 
 impl Default for Runner {
@@ -167,6 +181,7 @@ impl Runner {
         if let (Some(bars), [model]) = (&self.bars, &config.models[..]) {
             return self.run_single(&config, model, bars);
         }
+        check_log_path(&config.log_path)?;
         config.notices.iter().for_each(|notice| (self.say)(notice));
         let Some(prepared) = self.prepare(&config)? else {
             return Ok(AgentsReport::stopped(&config));

@@ -308,12 +308,12 @@ fn user_errors_are_one_line_and_nothing_starts() {
         assert!(!place.path("out").exists());
     }
     std::fs::write(place.path("taken"), "a file").unwrap();
-    configure(&place, json!([rsi]), json!({ "log_config": { "log_path": "taken" } }));
-    let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
-    assert!(
-        stderr.contains("taken/rsi: ") && stderr.contains("as log_config.log_path"),
-        "{stderr}"
-    );
+    for models in [json!([rsi]), json!([rsi, strategy("b", "MACD")])] {
+        configure(&place, models, json!({ "log_config": { "log_path": "taken/of" } }));
+        let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
+        assert!(stderr.contains("log_config.log_path taken/of: "), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
     let (_, stderr) = said(&mut place.program(&["agents"]), 2);
     assert!(stderr.contains("configs/default_config.json"), "{stderr}");
     configure(&place, json!([rsi]), json!({}));

@@ -10,6 +10,16 @@ use crate::config::ConfigError;
 /// Calls of one answer that are executed.
 const CALLS_PER_ANSWER: usize = 64;
 const FIELD: &str = "agent_config.budget";
+const KEYS: [&str; 8] = [
+    "calls_per_answer",
+    "tokens_per_session",
+    "tokens_per_run",
+    "bytes_per_session",
+    "bytes_per_run",
+    "cost_per_session",
+    "cost_per_run",
+    "then",
+];
 
 /// What a model may use. A limit is checked before every request; the answer that reaches it
 /// counts.
@@ -81,12 +91,18 @@ pub(super) struct BudgetEntry {
     cost_per_run: Option<f64>,
     then: AfterBudget,
     #[serde(flatten)]
-    pub(super) rest: BTreeMap<String, Value>,
+    rest: BTreeMap<String, Value>,
 }
 
 impl BudgetEntry {
     /// Checks the numbers.
+    ///
+    /// Errors: one is out of range; a key is unknown, for whoever misspells a limit means to have it.
     pub(super) fn budget(self) -> Result<Budget, ConfigError> {
+        if let Some(key) = self.rest.keys().next() {
+            let hint = format!("take {}", KEYS.join(", "));
+            return Err(ConfigError::new(&format!("{FIELD}.{key}"), "is not known", hint));
+        }
         let check = |key: &str, holds: bool, rule: &str| {
             let field = format!("{FIELD}.{key}");
             if holds { Ok(()) } else { Err(ConfigError::new(&field, "is out of range", rule)) }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::error::Category;
 
 use super::budget::BudgetEntry;
 use super::checks::check_numbers;
@@ -96,7 +97,10 @@ impl Default for LogConfig {
 
 pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig, ConfigError> {
     let mut file: File = serde_json::from_str(text).map_err(|e| {
-        let hint = "JSON has no comments and no comma before } or ]; see docs/agents.md";
+        let hint = match e.classify() {
+            Category::Data => "see docs/agents.md",
+            _ => "JSON has no comments and no comma before } or ]; see docs/agents.md",
+        };
         ConfigError::new("the file", e.to_string(), hint).caused_by(e)
     })?;
     let stocks = universe(&mut file.rest)?;
@@ -147,11 +151,8 @@ pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig,
 fn notices_on_unknown_keys(file: &File) -> Vec<String> {
     let mut notices = Vec::new();
     let mut ignored: Vec<String> = file.rest.keys().cloned().collect();
-    let sections = [
-        ("agent_config", &file.agent_config.rest),
-        ("agent_config.budget", &file.agent_config.budget.rest),
-        ("log_config", &file.log_config.rest),
-    ];
+    let sections =
+        [("agent_config", &file.agent_config.rest), ("log_config", &file.log_config.rest)];
     for (name, rest) in sections {
         ignored.extend(rest.keys().map(|key| format!("{name}.{key}")));
     }

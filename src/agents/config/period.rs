@@ -5,6 +5,7 @@ use super::models::Variable;
 use crate::agents::step_time::StepTime;
 use crate::config::ConfigError;
 use crate::market::calendar::Calendar;
+use crate::source::SYNTHETIC;
 
 /// Start, end and length of the sessions: by the hour for AI-Trader's hourly agents and where the
 /// dates have times of day; else by the day.
@@ -60,6 +61,11 @@ pub(super) fn calendar(
     if market != "us" && data.is_none() {
         let what = format!("is {market}, for which the program has no prices of its own");
         let hint = "name yours in `data`, a folder or azure";
+        return Err(ConfigError::new("market", what, hint));
+    }
+    if market != "us" && data.is_some_and(|data| data.starts_with(SYNTHETIC)) {
+        let what = format!("is {market}, but the made-up prices of `data` are those of New York");
+        let hint = "name yours in `data`, a folder or azure, or leave `market` out";
         return Err(ConfigError::new("market", what, hint));
     }
     match name {

@@ -144,6 +144,7 @@ fn errors_are_found_before_anything_starts() {
         (with(RSI, r#", "timeout_s": 0"#), "timeout_s: is out of range"),
         (with(RSI, r#", "max_concurrent": 0"#), "max_concurrent: is out of range"),
         (with(RSI, r#", "agent_config": { "max_steps": 0 }"#), "max_steps: is out of range"),
+        (with(RSI, r#", "agent_config": { "budget": { "token_per_run": 5 } }"#), "tokens_per_run,"),
         (with(RSI, "").replace("2020-12-31", "2019-12-31"), "2019-12-31 is before 2020-01-02"),
     ] {
         let found = error(&text);
@@ -174,7 +175,9 @@ fn a_market_has_a_calendar() {
     assert_eq!(of(r#", "market": "cn", "data": "bars""#), Ok("XSHG".into()));
     assert_eq!(of(r#", "market": "crypto", "data": "bars""#), Ok("always".into()));
     assert_eq!(of(r#", "agent_type": "BaseAgentCrypto", "data": "bars""#), Ok("always".into()));
-    assert!(of(r#", "market": "cn""#).unwrap_err().contains("name yours in `data`"));
+    for more in [r#", "market": "cn""#, r#", "market": "crypto", "data": "synthetic:sample""#] {
+        assert!(of(more).unwrap_err().contains("name yours in `data`"), "{more}");
+    }
     assert_eq!(of(r#", "market": "us", "calendar": "XLON""#), Ok("XLON".into()));
     assert!(of(r#", "market": "moon""#).unwrap_err().contains("market"));
     assert!(of(r#", "calendar": "moon""#).unwrap_err().contains("calendar"));
