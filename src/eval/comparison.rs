@@ -129,13 +129,16 @@ pub(crate) fn compare_all(
     Comparison { contenders: contenders(figures, traded, rng), dqn }
 }
 
+/// Something, or why there is none.
+type OrReason<T> = Result<T, String>;
+
 /// Every strategy of the registry and every ensemble of the rules after the last bar, or why there
 /// is none.
 fn strategies_and_ensembles<'a>(
     shared: &'a SharedInputs<'a>,
     registry: &Registry,
     stretch_bars: usize,
-) -> (Vec<Result<StrategyRun<'a>, String>>, Vec<Result<EnsembleRun<'a>, String>>) {
+) -> (Vec<OrReason<StrategyRun<'a>>>, Vec<OrReason<EnsembleRun<'a>>>) {
     let run = |kind| StrategyRun::new(shared, kind);
     let mut alone: Vec<_> = registry.kinds().par_iter().map(run).collect();
     let by_name = |name: &&str| registry.kinds().iter().position(|kind| &*kind.name == *name);
