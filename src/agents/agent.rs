@@ -154,7 +154,7 @@ impl PaperBroker<'_> {
         let (first, last) = (&records[0].date, &records[records.len() - 1].date);
         let stamp = |text: &str| text.parse::<StepTime>().map_err(|e| anyhow!("{e}"));
         let (figures, most_equity) = figures(config, self.bars, records)?;
-        let steps = self.bars.steps(config.sessions, &stamp(first)?, &stamp(last)?);
+        let steps = self.bars.recorded_steps(config.sessions, &stamp(first)?, &stamp(last)?);
         let dear = too_dear(config, self.bars, &steps, most_equity * largest_part(config, model));
         let is_nothing = figures.trades == 0 && records.iter().all(|one| one.positions.is_flat());
         let mut unranked = (is_nothing && dear.len() == config.stocks.len())
@@ -178,7 +178,7 @@ impl PaperBroker<'_> {
             figures,
             unranked,
             tokens,
-            benchmark: benchmark(config, self.bars, &stamp(first)?, &stamp(last)?, false)?,
+            benchmark: benchmark(config, self.bars, &steps, false)?,
             notices,
         })
     }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::config::{AgentsConfig, SessionLength};
 use super::step_time::StepTime;
-use crate::market::calendar::{MarketClock, market};
+use crate::market::calendar::{Calendar, MarketClock, market};
 use crate::market::judge::presence;
 use crate::market::options::{BarLabel, LabelOrigin, OutlierRule};
 use crate::market::options::{LoadOptions, LoadReport, doubts};
@@ -60,6 +60,14 @@ pub(crate) struct TradingStep {
     pub(crate) rows: Range<usize>,
 }
 
+/// When a row starts, as the position file says it.
+struct RowStamp {
+    start: StepTime,
+    /// As if the last bar of a day were of full length. So it stands in files of earlier versions,
+    /// which must go on.
+    full: StepTime,
+}
+
 /// Options for loading the data of a run.
 pub(crate) fn load_options(config: &AgentsConfig, cache: &Path) -> LoadOptions {
     LoadOptions {
@@ -82,6 +90,12 @@ pub(crate) fn prepare(
     on_days: &(dyn Fn(&Symbol, usize, usize) + Sync),
 ) -> Result<PreparedBars> {
     let name = source::resolve(config.data.as_deref());
+    if name.starts_with(source::SYNTHETIC) && config.calendar == Calendar::Always {
+        bail!(
+            "calendar: is always, but the made-up prices of `data` are those of New York; name \
+             yours in `data`, a folder or azure, or leave `calendar` out"
+        );
+    }
     let source = source::open(&name, &config.container)?;
     let options = load_options(config, cache);
     let path = path(config, &source, &options, cache)?;
@@ -213,25 +227,43 @@ impl AgentBars {
         last: &StepTime,
         end: &StepTime,
     ) -> Vec<TradingStep> {
+        self.steps_until(sessions, last, end, |row| row.start)
+    }
+
+    /// Those of a position file whose first and last dates are `first` and `last`.
+    pub(crate) fn recorded_steps(
+        &self,
+        sessions: SessionLength,
+        first: &StepTime,
+        last: &StepTime,
+    ) -> Vec<TradingStep> {
+        self.steps_until(sessions, first, last, |row| row.full)
+    }
+
+    /// `compared`: what of a row is compared with `end`.
+    fn steps_until(
+        &self,
+        sessions: SessionLength,
+        last: &StepTime,
+        end: &StepTime,
+        compared: impl Fn(&RowStamp) -> StepTime,
+    ) -> Vec<TradingStep> {
         let mut steps: Vec<TradingStep> = Vec::new();
         let mut clock = MarketClock::new();
         let by_day = sessions == SessionLength::Day;
+        let is_after = |stamp: &StepTime, other: &StepTime| match by_day {
+            true => stamp.date > other.date,
+            false => stamp.last_moment() > other.last_moment(),
+        };
         for t in 0..self.rows() {
-            let stamp = self.stamp(t, sessions, &mut clock);
-            let is_over = match by_day {
-                true => stamp.date > end.date,
-                false => stamp.last_moment() > end.last_moment(),
-            };
-            let is_done = match by_day {
-                true => stamp.date <= last.date,
-                false => stamp.last_moment() <= last.last_moment(),
-            };
-            if is_over {
+            let row = self.stamp(t, sessions, &mut clock);
+            if is_after(&compared(&row), end) {
                 break;
             }
+            let stamp = row.start;
             match steps.last_mut() {
                 Some(step) if step.stamp == stamp => step.rows.end = t + 1,
-                _ if is_done => {}
+                _ if !is_after(&row.full, last) => {}
                 _ => steps.push(TradingStep { stamp, rows: t..t + 1 }),
             }
         }
@@ -239,23 +271,35 @@ impl AgentBars {
     }
 
     /// The date of a row in the position file: its day, the start of its hour, or that of its bar.
-    fn stamp(&self, t: usize, sessions: SessionLength, clock: &mut MarketClock) -> StepTime {
+    fn stamp(&self, t: usize, sessions: SessionLength, clock: &mut MarketClock) -> RowStamp {
         let end_s = self.view(t).end_s();
         // A bar that ends at midnight belongs to the previous day.
         let (date, _) = clock.at(end_s - 1);
         if sessions == SessionLength::Day {
-            return StepTime::from_date(date);
+            let day = StepTime::from_date(date);
+            return RowStamp { start: day, full: day };
         }
-        let open_s = market().usual_session(date).open_s;
+        let joins_bars = sessions == SessionLength::Hour && self.bar_minutes < 60;
+        let session = market().usual_session(date);
         let mut start_s = end_s - i64::from(self.bar_minutes) * 60;
         let (_, tod_s) = clock.at(start_s);
-        if sessions == SessionLength::Hour && self.bar_minutes < 60 {
+        if joins_bars {
             start_s -= tod_s.rem_euclid(HOUR_S);
         }
         // The first bar or hour of a day may nominally start before the session opens.
-        let start_s = if end_s > open_s { start_s.max(open_s) } else { start_s };
-        let (date, tod_s) = clock.at(start_s);
-        StepTime::from_datetime(date.and_time(NaiveTime::MIN) + TimeDelta::seconds(tod_s))
+        let start_s = if end_s > session.open_s { start_s.max(session.open_s) } else { start_s };
+        let mut at = |start_s: i64| {
+            let (date, tod_s) = clock.at(start_s);
+            StepTime::from_datetime(date.and_time(NaiveTime::MIN) + TimeDelta::seconds(tod_s))
+        };
+        let full = at(start_s);
+        // The last bar of a day may be shorter: it starts where the one before ends.
+        let before_s = t.checked_sub(1).map(|before| self.view(before).end_s());
+        let is_last = end_s == session.close_s && !joins_bars;
+        match before_s.filter(|&before_s| is_last && before_s > start_s) {
+            Some(before_s) => RowStamp { start: at(before_s), full },
+            None => RowStamp { start: full, full },
+        }
     }
 
     /// The first row of `date` or later; the number of rows if there is none.
@@ -373,6 +417,37 @@ pub(crate) mod tests {
         // An hour is whole, wherever the period ends.
         assert_eq!(told("2020-01-02 10:00:00", "2020-01-02 11:10:00"), ["11:00 2..4"]);
         assert_eq!(told("2020-01-02 11:00:00", "2020-01-02"), ["15:00 4..5"]);
+    }
+
+    /// Hours from 9:30: the last bar is half an hour, and dated by its own start.
+    #[test]
+    fn the_last_bar_of_a_day_may_be_shorter() {
+        let date = "2020-01-02".parse().unwrap();
+        let session = crate::market::calendar::session(date).unwrap();
+        let mut one = BarSeries::new("AAA".parse().unwrap());
+        let ends = (1..=6).map(|i| session.open_s + i * HOUR_S).chain([session.close_s]);
+        for end_s in ends {
+            let (open, high, low, close) = (100.0, 100.0, 100.0, 100.0);
+            one.push(Bar { end_s, open, high, low, close, volume: 1.0 });
+        }
+        let bars = written(&[one], 60);
+        let stamp = |text: &str| format!("2020-01-02 {text}").parse::<StepTime>().unwrap();
+        for sessions in [SessionLength::Hour, SessionLength::Bar] {
+            let times = |steps: Vec<TradingStep>| -> Vec<String> {
+                steps.iter().map(|step| step.stamp.to_string()[11..16].to_string()).collect()
+            };
+            let told = |last, end| times(bars.steps(sessions, &stamp(last), &stamp(end)));
+            assert_eq!(told("12:30:00", "16:00:00"), ["13:30", "14:30", "15:30"]);
+            assert_eq!(told("13:30:00", "15:00:00"), ["14:30"]);
+            assert_eq!(told("15:30:00", "16:00:00"), [""; 0]);
+            // Earlier versions dated it 15:00: it is not traded again, and belongs to that date.
+            assert_eq!(told("15:00:00", "16:00:00"), [""; 0]);
+            let recorded =
+                |last| times(bars.recorded_steps(sessions, &stamp("13:30:00"), &stamp(last)));
+            assert_eq!(recorded("15:00:00"), ["14:30", "15:30"]);
+            assert_eq!(recorded("15:30:00"), ["14:30", "15:30"]);
+            assert_eq!(recorded("14:30:00"), ["14:30"]);
+        }
     }
 
     #[test]

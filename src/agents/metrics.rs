@@ -152,7 +152,7 @@ pub(crate) fn accounts(
         date.map_err(|e| anyhow!("{e}"))
     };
     let (first, last) = (stamp(records.first())?, stamp(records.last())?);
-    let held = held(config, bars, &first, &last)?;
+    let held = held(config, bars, &bars.recorded_steps(config.sessions, &first, &last))?;
     let mut at_steps = BacktestRecord::new(held.stocks.clone());
     let stocks = held.stocks.len();
     let mut row = 0;
@@ -186,7 +186,7 @@ pub(crate) fn round_trips(
     let dates = records.iter().map(|record| record.date.parse());
     let dates = dates.collect::<Result<Vec<StepTime>, String>>().map_err(|e| anyhow!("{e}"))?;
     let (Some(first), Some(last)) = (dates.first(), dates.last()) else { return Ok(Vec::new()) };
-    let steps = bars.steps(config.sessions, first, last);
+    let steps = bars.recorded_steps(config.sessions, first, last);
     let (stocks, costs) = (bars.stocks(), costs(config));
     let price = |row: usize, stock: usize| account.price[row * stocks.len() + stock];
     let enter = |stock: usize, entered: usize, shares: f64, price: f64, paid: f64| RoundTrip {
@@ -274,15 +274,14 @@ impl Fill {
     }
 }
 
-/// Buy-and-hold from `first` to `last`: an equal share of the cash in every stock.
+/// Buy-and-hold over `steps`: an equal share of the cash in every stock.
 pub(crate) fn benchmark(
     config: &AgentsConfig,
     bars: &AgentBars,
-    first: &StepTime,
-    last: &StepTime,
+    steps: &[TradingStep],
     interval: bool,
 ) -> Result<PerformanceFigures> {
-    let backtest = held(config, bars, first, last)?;
+    let backtest = held(config, bars, steps)?;
     let costs = costs(config);
     let mut cost = 0.0;
     for t in 1..backtest.equity.len() {
@@ -294,14 +293,8 @@ pub(crate) fn benchmark(
 }
 
 /// Buy-and-hold bar by bar.
-fn held(
-    config: &AgentsConfig,
-    bars: &AgentBars,
-    first: &StepTime,
-    last: &StepTime,
-) -> Result<BacktestRecord> {
-    let steps = bars.steps(config.sessions, first, last);
-    let rows = start_row(&steps)..steps.last().map_or(1, |step| step.rows.end).min(bars.rows());
+fn held(config: &AgentsConfig, bars: &AgentBars, steps: &[TradingStep]) -> Result<BacktestRecord> {
+    let rows = start_row(steps)..steps.last().map_or(1, |step| step.rows.end).min(bars.rows());
     let views = rows.map(|t| bars.view(t));
     buy_and_hold(bars.stocks(), views, &config.env()).context("there are no bars")
 }
@@ -326,7 +319,7 @@ fn backtest(
     let (Some(first), Some(last)) = (dates.first(), dates.last()) else {
         return Err(anyhow!("the position file is empty"));
     };
-    let steps = bars.steps(config.sessions, first, last);
+    let steps = bars.recorded_steps(config.sessions, first, last);
     let stocks = bars.stocks();
     let mut backtest = BacktestRecord::new(stocks.to_vec());
     let costs = costs(config);
@@ -427,7 +420,8 @@ mod tests {
         assert!((found.sharpe.value.unwrap() / sharpe - 1.0).abs() < 1e-9);
         // Half of the cash in each stock: bought at 100 and 50, the first at 90 at the end.
         let (first, last) = ("2020-01-02".parse().unwrap(), "2020-01-06".parse().unwrap());
-        let held = benchmark(&config, &bars, &first, &last, false).unwrap();
+        let steps = bars.steps(config.sessions, &first, &last);
+        let held = benchmark(&config, &bars, &steps, false).unwrap();
         let each = 1.0001 * 1.0001;
         let worth = 5_000.0 / each * (0.9 + 1.0);
         assert!((held.final_equity - worth).abs() < 1e-6, "{}", held.final_equity);

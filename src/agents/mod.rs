@@ -58,6 +58,14 @@ pub use supervise::AgentExit;
 
 /// Polling interval for the end of an agent in this process.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Flags of other commands, and the keys that mean the same here.
+const KEYS_OF_FLAGS: [(&str, &str); 5] = [
+    ("--stocks", "stocks"),
+    ("--data", "data"),
+    ("--container", "container"),
+    ("--bar-minutes", "bar_minutes"),
+    ("--calendar", "calendar"),
+];
 
 /// Runs the enabled models of the JSON configuration at `config`, or only the one with that
 /// signature. A single model runs in this process; several run in processes of their own.
@@ -150,6 +158,16 @@ fn check_log_path(folder: &Path) -> Result<()> {
     })
 }
 
+/// An error of reading bars in words of the configuration, which has keys where other commands have
+/// flags.
+fn in_keys(error: anyhow::Error) -> anyhow::Error {
+    let told = message(&error);
+    let in_keys = KEYS_OF_FLAGS
+        .iter()
+        .fold(told.clone(), |text, (flag, key)| text.replace(flag, &format!("`{key}`")));
+    if in_keys == told { error } else { anyhow!(in_keys) }
+}
+
 impl Default for Runner {
     fn default() -> Runner {
         let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
@@ -182,6 +200,8 @@ impl Runner {
             return self.run_single(&config, model, bars);
         }
         check_log_path(&config.log_path)?;
+        let check = |model| check_log_path(&agent::folder(&config, model));
+        config.models.iter().try_for_each(check)?;
         config.notices.iter().for_each(|notice| (self.say)(notice));
         let Some(prepared) = self.prepare(&config)? else {
             return Ok(AgentsReport::stopped(&config));
@@ -236,7 +256,7 @@ impl Runner {
     /// Loads the bars, in a fork, so that it can be stopped and leaves no thread behind that would
     /// prevent later forks. None if it was stopped.
     fn prepare(&self, config: &AgentsConfig) -> Result<Option<PreparedBars>> {
-        let work = || bars::prepare(config, &self.cache, &self.on_days);
+        let work = || bars::prepare(config, &self.cache, &self.on_days).map_err(in_keys);
         if !process::can_fork() {
             return work().map(Some);
         }
@@ -368,7 +388,8 @@ fn benchmark(
     let metrics = agents.iter().filter_map(|agent| agent.metrics.as_ref());
     let begun = metrics.filter_map(|metrics| metrics.first_date.parse::<StepTime>().ok());
     let first = begun.min_by_key(StepTime::last_moment).unwrap_or(config.init);
-    metrics::benchmark(config, bars, &first, &config.end, interval)
+    let steps = bars.steps(config.sessions, &first, &config.end);
+    metrics::benchmark(config, bars, &steps, interval)
 }
 
 fn this_program() -> io::Result<PathBuf> {

@@ -300,6 +300,14 @@ fn user_errors_are_one_line_and_nothing_starts() {
         (json!([rsi]), json!({}), &["--signature", "rsj"], "no enabled model"),
         (json!([rsi, strategy("b", "MACD")]), json!({ "data": "nowhere" }), &[], "nowhere"),
         (json!([rsi]), json!({ "data": "synthetic:moon" }), &[], "moon"),
+        (
+            json!([rsi]),
+            json!({ "universe": "nasdaq100", "stocks": null }),
+            &[],
+            "nasdaq100 is neither",
+        ),
+        (json!([rsi]), json!({ "calendar": "XSHG" }), &[], "`calendar` XSHG: made-up prices"),
+        (json!([rsi]), json!({ "calendar": "always" }), &[], "calendar: is always, but"),
     ] {
         configure(&place, models, more);
         let (stdout, stderr) = said(&mut agents(&place, &[&["--quiet"], args].concat()), 2);
@@ -308,11 +316,18 @@ fn user_errors_are_one_line_and_nothing_starts() {
         assert!(!place.path("out").exists());
     }
     std::fs::write(place.path("taken"), "a file").unwrap();
-    for models in [json!([rsi]), json!([rsi, strategy("b", "MACD")])] {
-        configure(&place, models, json!({ "log_config": { "log_path": "taken/of" } }));
-        let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
-        assert!(stderr.contains("log_config.log_path taken/of: "), "{stderr}");
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    std::fs::create_dir(place.path("half")).unwrap();
+    std::fs::write(place.path("half/rsi"), "a file").unwrap();
+    for models in [json!([rsi]), json!([strategy("b", "MACD"), rsi])] {
+        for (log_path, named) in
+            [("taken", "taken"), ("taken/of", "taken/of"), ("half", "half/rsi")]
+        {
+            configure(&place, models.clone(), json!({ "log_config": { "log_path": log_path } }));
+            let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
+            assert!(stderr.contains(&format!("log_config.log_path {named}: ")), "{stderr}");
+            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+            assert!(!place.path("half/b").exists());
+        }
     }
     let (_, stderr) = said(&mut place.program(&["agents"]), 2);
     assert!(stderr.contains("configs/default_config.json"), "{stderr}");

@@ -10,6 +10,10 @@ use crate::config::ConfigError;
 /// Calls of one answer that are executed.
 const CALLS_PER_ANSWER: usize = 64;
 const FIELD: &str = "agent_config.budget";
+/// Keys less alike than this are not suggested.
+const MIN_SIMILARITY: f64 = 0.8;
+/// Letters by which a limit in the wrong place may be misspelt.
+const MOST_MISSPELT: usize = 2;
 const KEYS: [&str; 8] = [
     "calls_per_answer",
     "tokens_per_session",
@@ -94,13 +98,43 @@ pub(super) struct BudgetEntry {
     rest: BTreeMap<String, Value>,
 }
 
+/// The key of a budget that is most like `key`; None if none is.
+fn nearest(key: &str) -> Option<&'static str> {
+    let likeness = |known: &str| strsim::jaro_winkler(key, known);
+    let best = KEYS.into_iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+    best.filter(|best| likeness(best) >= MIN_SIMILARITY)
+}
+
+/// Errors: a key of `section`, which holds no limits, is a limit or the budget itself, misspelt or
+/// in the wrong place. Without effect it would leave a model without its limit.
+pub(super) fn check_no_limit(
+    section: &str,
+    rest: &BTreeMap<String, Value>,
+) -> Result<(), ConfigError> {
+    for key in rest.keys() {
+        let limit = KEYS
+            .into_iter()
+            .find(|limit| *limit != "then" && strsim::osa_distance(key, limit) <= MOST_MISSPELT);
+        let hint = match limit {
+            Some(limit) => format!("did you mean {FIELD}.{limit}?"),
+            None if strsim::osa_distance(key, "budget") <= 1 => format!("did you mean {FIELD}?"),
+            None => continue,
+        };
+        return Err(ConfigError::new(&format!("{section}{key}"), "is not known", hint));
+    }
+    Ok(())
+}
+
 impl BudgetEntry {
     /// Checks the numbers.
     ///
     /// Errors: one is out of range; a key is unknown, for whoever misspells a limit means to have it.
     pub(super) fn budget(self) -> Result<Budget, ConfigError> {
         if let Some(key) = self.rest.keys().next() {
-            let hint = format!("take {}", KEYS.join(", "));
+            let hint = match nearest(key) {
+                Some(nearest) => format!("did you mean {nearest}?"),
+                None => format!("take {}", KEYS.join(", ")),
+            };
             return Err(ConfigError::new(&format!("{FIELD}.{key}"), "is not known", hint));
         }
         let check = |key: &str, holds: bool, rule: &str| {

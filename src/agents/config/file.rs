@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::error::Category;
 
-use super::budget::BudgetEntry;
+use super::budget::{BudgetEntry, check_no_limit};
 use super::checks::check_numbers;
 use super::models::{AgentEntry, Variable, models};
 use super::period::{calendar, date, sessions};
@@ -104,6 +104,12 @@ pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig,
         ConfigError::new("the file", e.to_string(), hint).caused_by(e)
     })?;
     let stocks = universe(&mut file.rest)?;
+    check_no_limit("", &file.rest)?;
+    check_no_limit("agent_config.", &file.agent_config.rest)?;
+    for entry in file.models.iter().filter(|entry| entry.enabled) {
+        let of = entry.signature.as_deref().unwrap_or_default();
+        check_no_limit(&format!("{of}: "), &entry.rest)?;
+    }
     let mut notices = notices_on_unknown_keys(&file);
     let init = date("init_date", "INIT_DATE", file.date_range.init_date, variable, &mut notices)?;
     let end = date("end_date", "END_DATE", file.date_range.end_date, variable, &mut notices)?;

@@ -144,7 +144,22 @@ fn errors_are_found_before_anything_starts() {
         (with(RSI, r#", "timeout_s": 0"#), "timeout_s: is out of range"),
         (with(RSI, r#", "max_concurrent": 0"#), "max_concurrent: is out of range"),
         (with(RSI, r#", "agent_config": { "max_steps": 0 }"#), "max_steps: is out of range"),
-        (with(RSI, r#", "agent_config": { "budget": { "token_per_run": 5 } }"#), "tokens_per_run,"),
+        (
+            with(RSI, r#", "agent_config": { "budget": { "token_per_run": 5 } }"#),
+            "agent_config.budget.token_per_run: is not known; did you mean tokens_per_run?",
+        ),
+        (
+            with(RSI, r#", "agent_config": { "budget": { "colour": 5 } }"#),
+            "budget.colour: is not known; take calls_per_answer, tokens_per_session,",
+        ),
+        (with(RSI, r#", "agent_config": { "buget": {} }"#), "did you mean agent_config.budget?"),
+        (with(RSI, r#", "budget": {}"#), "budget: is not known; did you mean agent_config.budget?"),
+        (
+            with(&RSI.replace('}', r#", "cost_per_run": 1 }"#), ""),
+            "rsi: cost_per_run: is not known; did you mean agent_config.budget.cost_per_run?",
+        ),
+        (with(RSI, r#", "universe": "nasdaq100""#), "universe: nasdaq100 is neither a file nor a"),
+        (with(RSI, r#", "stock_pool": "AAPL""#), "stock_pool: AAPL is neither a file nor a list"),
         (with(RSI, "").replace("2020-12-31", "2019-12-31"), "2019-12-31 is before 2020-01-02"),
     ] {
         let found = error(&text);

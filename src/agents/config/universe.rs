@@ -24,6 +24,16 @@ const KEYS: [&str; 12] = [
     "stock_list",
     "stock_pool",
 ];
+/// Of these, those that a single symbol is no list for: a word there means a list, or a file.
+const LISTS: [&str; 7] = [
+    "universe",
+    "stocks_file",
+    "stock_file",
+    "symbols_file",
+    "universe_file",
+    "stock_list",
+    "stock_pool",
+];
 /// First lines of tables.
 const TITLES: [&str; 5] = ["symbol", "symbols", "ticker", "stock", "code"];
 const HINT: &str = "give a list, as [\"AAPL\", \"MSFT\"], or a file with a symbol per line";
@@ -43,6 +53,10 @@ pub(super) fn universe(
     match &value {
         Value::Array(all) => symbols(key, all).map(Some),
         Value::String(text) if is_path(text) => from_file(key, Path::new(text.trim())).map(Some),
+        Value::String(text) if LISTS.contains(&key) && words(text).len() == 1 => {
+            let what = format!("{} is neither a file nor a list", text.trim());
+            Err(ConfigError::new(key, what, HINT))
+        }
         Value::String(text) => symbols(key, &words(text)).map(Some),
         _ => Err(ConfigError::new(key, "is no list of symbols", HINT)),
     }

@@ -44,6 +44,8 @@ pub(crate) struct LlmClient {
     /// What the base URL may mean, and which of them is used.
     urls: Vec<Url>,
     current: Cell<usize>,
+    /// The current one has answered, so it is the right one.
+    is_found: Cell<bool>,
     proxy: Option<ChosenProxy>,
     key: Option<Secret>,
     model: String,
@@ -84,6 +86,7 @@ impl LlmClient {
             runtime: Builder::new_current_thread().enable_all().build()?,
             urls,
             current: Cell::new(0),
+            is_found: Cell::new(false),
             proxy,
             key: endpoint.api_key.clone(),
             model: endpoint.basemodel.clone(),
@@ -131,7 +134,10 @@ impl LlmClient {
         loop {
             let body = self.body(messages, tools)?;
             let fault = match self.unless_cancelled(self.try_once(&body, turn)).await? {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.is_found.set(true);
+                    return Ok(answer);
+                }
                 Err(fault) => fault,
             };
             let (what, wait) = match fault {
@@ -139,7 +145,10 @@ impl LlmClient {
                     if self.can_ask_otherwise(&what, status, messages) {
                         continue;
                     }
-                    return Err(self.error(&what, hint));
+                    return Err(match self.is_absent(&what, status) {
+                        true => self.error_at(&self.urls[..=self.current.get()], &what, hint),
+                        false => self.error(&what, hint),
+                    });
                 }
                 RequestError::Passing { what, wait } => (what, wait),
             };
@@ -179,11 +188,13 @@ impl LlmClient {
     fn can_ask_otherwise(&self, what: &str, status: Option<u16>, messages: &[Value]) -> bool {
         let words = what.to_ascii_lowercase();
         match status {
-            Some(404 | 405) if self.current.get() + 1 < self.urls.len() => {
-                // An endpoint that does not have the model has been found.
-                let is_found = words.contains("model");
-                self.current.set(self.current.get() + usize::from(!is_found));
-                !is_found
+            Some(404 | 405) => {
+                let next = self.current.get() + 1;
+                let has_next = next < self.urls.len() && self.is_absent(what, status);
+                if has_next {
+                    self.current.set(next);
+                }
+                has_next
             }
             Some(400 | 422) => {
                 // A field that is missing must not be left out.
@@ -201,6 +212,14 @@ impl LlmClient {
             }
             _ => false,
         }
+    }
+
+    /// Whether an error says that there is no endpoint at the current address. One that answered
+    /// before, or that does not have the model, has been found.
+    fn is_absent(&self, what: &str, status: Option<u16>) -> bool {
+        // Servers repeat the path, which may contain the word.
+        let words = what.replace(self.url().path(), "").to_ascii_lowercase();
+        matches!(status, Some(404 | 405)) && !self.is_found.get() && !words.contains("model")
     }
 
     /// Exponential backoff: `base_delay`, then doubled each time.
@@ -266,8 +285,13 @@ impl LlmClient {
     }
 
     fn error(&self, what: &str, hint: &str) -> anyhow::Error {
+        self.error_at(std::slice::from_ref(self.url()), what, hint)
+    }
+
+    fn error_at(&self, urls: &[Url], what: &str, hint: &str) -> anyhow::Error {
+        let urls: Vec<&str> = urls.iter().map(Url::as_str).collect();
         let through = self.proxy.as_ref().map(|proxy| format!(" through {}", proxy.describe()));
-        anyhow!("{}{}: {what}; {hint}", self.url(), through.unwrap_or_default())
+        anyhow!("{}{}: {what}; {hint}", urls.join(" and "), through.unwrap_or_default())
     }
 
     async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T> {
@@ -347,6 +371,8 @@ mod tests {
         assert!(!client.can_ask_otherwise(missing, Some(400), &messages));
         // The model is missing, not the address.
         assert!(!client.can_ask_otherwise("HTTP 404: model m not found", Some(404), &messages));
+        let repeated = "HTTP 404: no /x/chat/completions";
+        assert!(client.is_absent(repeated, Some(404)) && !client.is_absent(repeated, Some(400)));
         assert!(client.can_ask_otherwise("HTTP 404: Not Found", Some(404), &messages));
         assert_eq!(client.url().path(), "/x/v1/chat/completions");
         assert!(!client.can_ask_otherwise("HTTP 404: Not Found", Some(404), &messages));

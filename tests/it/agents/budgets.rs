@@ -120,10 +120,13 @@ fn a_budget_that_cannot_be_kept_is_an_error() {
         (json!({ "tokens_per_run": 0 }), "agent_config.budget.tokens_per_run: is out of range"),
         (json!({ "cost_per_run": -1 }), "agent_config.budget.cost_per_run: is out of range"),
         (json!({ "then": "panic" }), "unknown variant `panic`"),
+        (json!({ "tokens_per_run": -5 }), "; see docs/agents.md"),
+        (json!({ "token_per_run": 5 }), "did you mean tokens_per_run?"),
     ] {
         model(&place, &server, "out", budget);
         let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
         assert!(stderr.contains(part) && stderr.lines().count() == 1, "{stderr}");
+        assert!(!stderr.contains("comma"), "{stderr}");
     }
     model(&place, &server, "out", json!({ "cost_per_run": 1 }));
     let text = place.text("agents.json").replace("price_per_mtok", "price_per_token");

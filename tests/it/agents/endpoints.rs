@@ -52,6 +52,27 @@ fn a_base_url_may_have_v1_or_not_or_be_the_whole_address() {
         assert!(bought(&place), "{base}");
         assert_eq!(server.count(), 3 + tries, "{base}");
     }
+    // Nothing answers: both addresses are named.
+    let (place, server) = (Place::new(), only_at("/elsewhere"));
+    for base in ["", "/api"] {
+        let base = format!("http://{}{base}", server.address);
+        model_at(&place, &base, None);
+        let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
+        for path in ["/chat/completions", "/v1/chat/completions"] {
+            assert!(stderr.contains(&format!("{base}{path}")), "{stderr}");
+        }
+        assert!(stderr.contains(" and http") && stderr.lines().count() == 1, "{stderr}");
+    }
+    assert_eq!(server.count(), 4);
+    // The path has a word that a missing model would be told with.
+    let server = Server::start(|asked: &Asked| match asked.path.starts_with("/models/v1/") {
+        true => trader(asked),
+        false => error("404 Not Found", "", &format!("Cannot POST {}", asked.path)),
+    });
+    let place = Place::new();
+    model_at(&place, &format!("http://{}/models", server.address), None);
+    said(&mut agents(&place, &["--quiet"]), 0);
+    assert!(bought(&place));
     // The address is right and the model is not: one request.
     let server = Server::start(|_| error("404 Not Found", "", "The model `m` does not exist"));
     let place = Place::new();

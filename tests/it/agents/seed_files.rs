@@ -42,15 +42,24 @@ fn hourly_agents_have_a_session_an_hour() {
         let all = [&first[..], &of("2019-01-02"), &second, &of("2019-01-03")].concat();
         assert_eq!(dates(&place), all, "{minutes}");
     }
-    // Bars of an hour, which here begin at the half, have a session each.
+    // Bars of an hour, which here begin at the half, have a session each, also the half one before
+    // the close.
+    let halves = |day: &str, hours: std::ops::RangeInclusive<u32>| -> Vec<String> {
+        hours.map(|hour| format!("{day} {hour:02}:30:00")).collect()
+    };
     let place = Place::new();
     let more = json!({ "agent_type": "BaseAgent_Hour", "date_range": range, "bar_minutes": 60 });
     one(&place, more);
+    let first = halves("2019-01-02", 9..=15);
+    said(agents(&place, &["--quiet"]).env("END_DATE", "2019-01-02 16:00:00"), 0);
+    assert_eq!(dates(&place), first);
+    // Earlier versions dated that one an hour before its end: it is not traded again.
+    let path = place.path("out/one/position/position.jsonl");
+    let text = position(&place, "out", "one");
+    std::fs::write(&path, text.replace("2019-01-02 15:30:00", "2019-01-02 15:00:00")).unwrap();
     said(&mut agents(&place, &["--quiet"]), 0);
-    assert_eq!(
-        dates(&place)[..3],
-        ["2019-01-02 09:30:00", "2019-01-02 10:30:00", "2019-01-02 11:30:00"]
-    );
+    let earlier = ["2019-01-02 15:00:00".to_string()];
+    assert_eq!(dates(&place), [&first[..6], &earlier, &halves("2019-01-03", 9..=14)].concat());
     let place = Place::new();
     let more = json!({ "agent_type": "BaseAgent_Hour", "date_range": range, "sessions": "bar" });
     one(&place, more);
@@ -95,6 +104,13 @@ fn a_foreign_market_has_no_made_up_prices() {
             format!("market: is {market}, for which the program has no prices of its own; name");
         assert!(stderr.contains(&part), "{stderr}");
         assert_eq!((stderr.lines().count(), stdout.as_str()), (1, ""));
+        assert!(!place.path("out").exists());
+    }
+    for market in ["cn", "crypto"] {
+        one(&place, json!({ "market": market }));
+        let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
+        let part = format!("market: is {market}, but the made-up prices of `data` are those of");
+        assert!(stderr.contains(&part) && !stderr.contains("--"), "{stderr}");
         assert!(!place.path("out").exists());
     }
 }
