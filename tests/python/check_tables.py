@@ -1,15 +1,38 @@
 """Opens tables as a notebook does, with one line each: check_tables.py RESULTS STRATEGIES
 
-Exits with 0 if all times are of one type, also over a change of the clock.
+Exits with 0 if all times are of one type, also over a change of the clock, and if every line of the table in
+docs/python.md runs in the folder that holds RESULTS, which is named results there.
 """
 
 import json
+import os
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.csv
+
+
+DOCS = Path(__file__).parents[2] / "docs/python.md"
+
+
+def usual_lines(account: pd.DataFrame) -> dict:
+    """Runs the lines of the documentation; what each comes to, by its text. Of plots only the data."""
+    import torch
+
+    table = DOCS.read_text().split("| what | line |")[1].split("\n\n")[0]
+    cells = [row.split(" | ", 1)[1] for row in table.splitlines() if row.startswith("| ") and "`" in row]
+    lines = [line for cell in cells for line in re.findall("`([^`]+)`", cell) if re.search(r"[(\[]", line)]
+    scope = {"account": account, "pd": pd, "np": np, "json": json, "torch": torch}
+    found = {}
+    for line in sorted(lines, key=lambda line: not re.match(r"\w+ = ", line)):
+        if re.match(r"\w+ = ", line):
+            exec(line, scope)
+        else:
+            found[line] = eval(re.sub(r"\.plot\(.*\)$", "", line), scope)
+    return found
 
 
 def main() -> int:
@@ -35,7 +58,14 @@ def main() -> int:
     found = json.loads((results / "summary.json").read_text())["eval"]
     whole = by_date.iloc[-1] / account.equity.iloc[0] - 1
     assert abs(whole - found["portfolio_return"]) < 1e-9, (whole, found["portfolio_return"])
-    print(f"{', '.join(table.name for table in tables)}: UTC")
+
+    os.chdir(results.parent)
+    lines = usual_lines(account)
+    assert len(lines) >= 10, list(lines)
+    falls = [value for line, value in lines.items() if line.endswith(".min()")]
+    assert len(falls) == 2 and falls[0] <= falls[1], falls
+    assert abs(falls[1] - found["max_drawdown"]) < 1e-12, (falls, found["max_drawdown"])
+    print(f"{', '.join(table.name for table in tables)}: UTC; {len(lines)} usual lines")
     return 0
 
 
