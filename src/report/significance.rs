@@ -42,7 +42,7 @@ pub(super) fn reason(inference: &Inference) -> String {
                 _ => format!(" Both figures allow for the best of {} being picked.", trials(count)),
             };
             format!(
-                "Luck alone earns this much {} times in 100, and it times trades this well {} times \
+                "Luck alone earns this much {} times in 100, and its timing is this good {} times \
                  in 100; we say \u{201c}edge\u{201d} when both are at most {}.{allowance}",
                 times_in_100(1.0 - deflated),
                 times_in_100(timing),
@@ -202,7 +202,7 @@ verdict: no evidence of an edge (p = 0.310, at most 0.04 needed; 1 trial)
     fn reasons_name_both_tests_or_why_there_is_none() {
         let found = inference();
         let said = reason(&found);
-        let expected = "Luck alone earns this much 12 times in 100, and it times trades this well \
+        let expected = "Luck alone earns this much 12 times in 100, and its timing is this good \
                         34 times in 100; we say \u{201c}edge\u{201d} when both are at most 4.";
         assert_eq!(said, expected);
         let trials = TrialsCounted { count: 12, ..found.trials.clone() };

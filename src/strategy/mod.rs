@@ -36,6 +36,7 @@ pub use cancel::Cancel;
 pub use defined::StrategyFile;
 pub use error::StrategyError;
 pub use kind::{ParameterConflict, StrategyKind};
+pub(crate) use names::nearest;
 pub use parameter::{GivenParameters, Number, Parameter, Parameters, TextParameter};
 pub use per_stock::{PerStock, Rule};
 pub use registry::Registry;

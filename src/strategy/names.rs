@@ -9,7 +9,7 @@ pub(super) fn plain(name: &str) -> String {
 }
 
 /// The name most similar to `asked`, if one is similar enough.
-pub(super) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let asked = plain(asked);
     let similarity = |name: &str| strsim::jaro_winkler(&asked, &plain(name));
     let scored = names.map(|name| (similarity(name), name));

@@ -6,12 +6,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::ConfigError;
+use crate::strategy::nearest;
 
 /// Calls of one answer that are executed.
 const CALLS_PER_ANSWER: usize = 64;
 const FIELD: &str = "agent_config.budget";
-/// Keys less alike than this are not suggested.
-const MIN_SIMILARITY: f64 = 0.8;
 /// Letters by which a limit in the wrong place may be misspelt.
 const MOST_MISSPELT: usize = 2;
 const KEYS: [&str; 8] = [
@@ -98,13 +97,6 @@ pub(super) struct BudgetEntry {
     rest: BTreeMap<String, Value>,
 }
 
-/// The key of a budget that is most like `key`; None if none is.
-fn nearest(key: &str) -> Option<&'static str> {
-    let likeness = |known: &str| strsim::jaro_winkler(key, known);
-    let best = KEYS.into_iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
-    best.filter(|best| likeness(best) >= MIN_SIMILARITY)
-}
-
 /// Errors: a key of `section`, which holds no limits, is a limit or the budget itself, misspelt or
 /// in the wrong place. Without effect it would leave a model without its limit.
 pub(super) fn check_no_limit(
@@ -131,7 +123,7 @@ impl BudgetEntry {
     /// Errors: one is out of range; a key is unknown, for whoever misspells a limit means to have it.
     pub(super) fn budget(self) -> Result<Budget, ConfigError> {
         if let Some(key) = self.rest.keys().next() {
-            let hint = match nearest(key) {
+            let hint = match nearest(key, KEYS.into_iter()) {
                 Some(nearest) => format!("did you mean {nearest}?"),
                 None => format!("take {}", KEYS.join(", ")),
             };

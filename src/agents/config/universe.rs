@@ -9,22 +9,9 @@ use crate::config::ConfigError;
 use crate::files::read_text;
 use crate::market::Symbol;
 
-/// Keys with a list, or with the path of a file.
-const KEYS: [&str; 12] = [
-    "stocks",
-    "stock_symbols",
-    "symbols",
-    "tickers",
-    "universe",
-    "crypto_symbols",
-    "stocks_file",
-    "stock_file",
-    "symbols_file",
-    "universe_file",
-    "stock_list",
-    "stock_pool",
-];
-/// Of these, those that a single symbol is no list for: a word there means a list, or a file.
+/// Keys with a list, the path of a file, or with a single symbol.
+const SYMBOLS: [&str; 5] = ["stocks", "stock_symbols", "symbols", "tickers", "crypto_symbols"];
+/// In these a word means a list, or a file.
 const LISTS: [&str; 7] = [
     "universe",
     "stocks_file",
@@ -42,8 +29,9 @@ const HINT: &str = "give a list, as [\"AAPL\", \"MSFT\"], or a file with a symbo
 pub(super) fn universe(
     rest: &mut BTreeMap<String, Value>,
 ) -> Result<Option<Vec<Symbol>>, ConfigError> {
+    let keys = SYMBOLS.iter().chain(&LISTS);
     let given: Vec<(&str, Value)> =
-        KEYS.iter().filter_map(|key| Some((*key, rest.remove(*key)?))).collect();
+        keys.filter_map(|key| Some((*key, rest.remove(*key)?))).collect();
     let mut given = given.into_iter().filter(|(_, value)| !value.is_null());
     let Some((key, value)) = given.next() else { return Ok(None) };
     if let Some((other, _)) = given.next() {

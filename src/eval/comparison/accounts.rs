@@ -268,7 +268,7 @@ fn reason(error: StrategyError) -> String {
     }
 }
 
-/// An ensemble of strategies, with equal weights where they are given.
+/// An ensemble of strategies that are given equal weights.
 pub(super) struct EnsembleRun<'a> {
     method: EnsembleMethod,
     weigher: Weigher,
